@@ -1,0 +1,27 @@
+"""A deep-learning library from nothing but numpy. In the order in which to read it:
+
+    tensor.py      what an op is, the Tensor, and the ops of Python's operators
+    backward.py    the walk back through a graph
+    ops.py         the table of derivatives
+    losses.py      cross-entropies, Gaussian KL, reparameterization
+    module.py      parameters by walking attributes
+    cells.py       one step of RNN, LSTM, GRU in plain ops
+    fused.py       the second kind of op: a layer at once, differentiated by hand
+    sequence.py    RNN, LSTM, GRU over a whole sequence, with back-propagation through time by hand
+    layers.py      Linear, Dropout, LayerNorm, RNN, LSTM, GRU
+    optim.py       SGD, RMSprop, Adam, AdamW, clipping, schedules
+    gradcheck.py   is this gradient right?
+"""
+
+from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, no_grad, op, pow,
+                       power, reshape, scatter, sub, sum, swapaxes)
+from nn.ops import (abs, clip, concatenate, exp, expm1, log1p, log_softmax, logsumexp, max, maximum, mean, min, minimum,
+                    pad, relu, sigmoid, softmax, split, sqrt, stack, tanh, transpose, var, where)
+from nn.losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, mse_loss,
+                       reparameterize)
+from nn.module import Module, Parameter, Sequential
+from nn.cells import GRUCell, LSTMCell, RNNCell
+from nn.fused import fused
+from nn.layers import GRU, LSTM, RNN, Dropout, LayerNorm, Linear
+from nn.optim import (SGD, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, cosine_decay, linear_warmup, step_decay)
+from nn.gradcheck import GradientError, gradcheck

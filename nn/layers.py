@@ -1,0 +1,207 @@
+"""Layers as people use them: Linear, Dropout, LayerNorm, and RNN, LSTM, GRU with layers, directions and lengths.
+
+PyTorch's names, shapes, initialisation and outputs, so that weights travel both ways; `rng` takes the place of
+a global seed.
+
+Read next: optim.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from nn import sequence
+from nn.module import Module, Parameter
+from nn.ops import concatenate, mean, sqrt, stack, var
+from nn.tensor import Tensor, reshape, swapaxes
+
+
+class Linear(Module):
+    """y = x W^T + b:  x (..., I) -> y (..., O), with W (O, I) and b (O,) drawn from U(-1/sqrt(I), 1/sqrt(I))."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *,
+                 rng: np.random.Generator | None = None, dtype=np.float32):
+        self.in_features, self.out_features = in_features, out_features
+        rng = np.random.default_rng() if rng is None else rng
+        bound = 1 / math.sqrt(in_features) if in_features else 0
+        self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)), dtype)
+        self.bias = Parameter(rng.uniform(-bound, bound, out_features), dtype) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        # One product of a tall matrix, however many leading axes: matmul would take a stack of small ones, and
+        # W's gradient of each.
+        y = reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) @ self.weight.mT
+        if self.bias is not None:
+            y = y + self.bias
+        return y.reshape((*x.shape[:-1], self.out_features))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Dropout(Module):
+    """In training, each element is 0 with probability p and x / (1 - p) otherwise; in use, x. Any shape.
+
+    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p is a probability below 1, not {p}")
+        self.p = p
+        self.rng = np.random.default_rng() if rng is None else rng
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return x * ((self.rng.random(x.shape) >= self.p).astype(x.dtype) / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"{self.p}"
+
+
+class LayerNorm(Module):
+    """y = (x - mean x) / sqrt(var x + eps) * weight + bias, with mean and variance over the last axis.
+
+    x and y (..., F); weight and bias (F,), at first 1 and 0
+    Ba, Kiros & Hinton 2016, "Layer normalization".
+    """
+
+    def __init__(self, features: int, eps: float = 1e-5, *, dtype=np.float32):
+        self.eps = eps
+        self.weight = Parameter(np.ones(features), dtype)
+        self.bias = Parameter(np.zeros(features), dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - mean(x, -1, keepdims=True)
+        return centred / sqrt(var(x, -1, keepdims=True) + self.eps) * self.weight + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.size}, eps={self.eps}"
+
+
+class _Recurrent(Module):
+    """Layers and directions of one of the ops of sequence.py."""
+
+    gates: int
+    run: Callable  # of sequence.py: (x, *state, *weights, ended, reverse) -> (h, *last state)
+    states = 1
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, batch_first: bool = False,
+                 bidirectional: bool = False, *, rng: np.random.Generator | None = None, dtype=np.float32):
+        if min(input_size, hidden_size, num_layers) < 1:
+            raise ValueError(f"{type(self).__name__}: sizes and layers are at least 1, "
+                             f"not {input_size}, {hidden_size}, {num_layers}")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.batch_first, self.bidirectional = batch_first, bidirectional
+        rng = np.random.default_rng() if rng is None else rng
+        rows, bound = self.gates * hidden_size, 1 / math.sqrt(hidden_size)
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else hidden_size * (1 + bidirectional)
+            for suffix in self._suffixes(layer):
+                for name, shape in (("weight_ih", (rows, width)), ("weight_hh", (rows, hidden_size)),
+                                    ("bias_ih", rows), ("bias_hh", rows)):
+                    setattr(self, name + suffix, Parameter(rng.uniform(-bound, bound, shape), dtype))
+
+    def _suffixes(self, layer):
+        return [f"_l{layer}", f"_l{layer}_reverse"][:1 + self.bidirectional]
+
+    def _forward(self, x, state, lengths):
+        """-> h (N, L, D H), [last states: each (layers * D, N, H)]"""
+        if x.ndim != 3 or x.shape[-1] != self.input_size:
+            shape = "(N, L, I)" if self.batch_first else "(L, N, I)"
+            raise ValueError(f"{type(self).__name__}: x is {shape} with I = {self.input_size}, not {x.shape}")
+        x = x if self.batch_first else swapaxes(x, 0, 1)
+        N, L, _ = x.shape
+        D = 1 + self.bidirectional
+        full = (self.num_layers * D, N, self.hidden_size)
+        if state is None:
+            state = [np.zeros(full, x.dtype)] * self.states
+        for s in state:
+            if s.shape != full:
+                raise ValueError(f"{type(self).__name__}: a state is (layers * directions, N, H) {full}, not {s.shape}")
+        ended = None
+        if lengths is not None:
+            lengths = np.asarray(lengths)
+            if lengths.shape != (N,) or lengths.dtype.kind not in "iu" or np.any((lengths < 0) | (lengths > L)):
+                raise ValueError(f"{type(self).__name__}: lengths are N = {N} whole numbers from 0 to L = {L}")
+            ended = np.arange(L)[:, None] >= lengths
+        last = []
+        for layer in range(self.num_layers):
+            outs = []
+            for d, suffix in enumerate(self._suffixes(layer)):
+                weights = [getattr(self, name + suffix) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+                h, *end = self.run(x, *(s[layer * D + d] for s in state), *weights,
+                                   ended=ended[::-1] if d and ended is not None else ended, reverse=bool(d))
+                outs.append(h)
+                last.append(end)
+            x = outs[0] if D == 1 else concatenate(outs, axis=-1)
+        return (x if self.batch_first else swapaxes(x, 0, 1)), [stack(s) for s in zip(*last, strict=True)]
+
+    def extra_repr(self) -> str:
+        words = [f"{self.input_size}, {self.hidden_size}"]
+        words += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        words += [f"{name}=True" for name in ("batch_first", "bidirectional") if getattr(self, name)]
+        return ", ".join(words)
+
+
+class RNN(_Recurrent):
+    """Simple recurrent layers over a sequence; nonlinearity "tanh" or "relu". The equations: RNNCell.
+
+    layer(x, h0=None, lengths=None) -> h, h_n
+
+    x (L, N, I), or (N, L, I) with batch_first; h like x with D H features, D = 2 directions if bidirectional;
+    h0 and h_n (layers * D, N, H). lengths (N,): after its length a sequence's h is 0, and h_n is its state at
+    its own end, as with PyTorch's packed sequences (here 0 is a length too: h_n is h0). The second direction
+    starts at each sequence's own end.
+
+    Weights and biases are drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l0, weight_hh_l0, bias_ih_l0,
+    bias_hh_l0, then those of "_l0_reverse", "_l1", ...
+    """
+
+    gates = 1
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
+                 batch_first: bool = False, bidirectional: bool = False, **options):
+        super().__init__(input_size, hidden_size, num_layers, batch_first, bidirectional, **options)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f'RNN: nonlinearity is "tanh" or "relu", not {nonlinearity!r}')
+        self.nonlinearity = nonlinearity
+
+    def run(self, *args, **kwargs):
+        return sequence.rnn(*args, relu=self.nonlinearity == "relu", **kwargs)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None, lengths=None) -> tuple[Tensor, Tensor]:
+        h, (h_n,) = self._forward(x, None if h0 is None else [h0], lengths)
+        return h, h_n
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory over a sequence. The equations: LSTMCell; shapes, lengths and parameters: RNN.
+
+    layer(x, (h0, c0)=None, lengths=None) -> h, (h_n, c_n)
+    """
+
+    gates, states = 4, 2
+    run = staticmethod(sequence.lstm)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, lengths=None):
+        h, last = self._forward(x, state, lengths)
+        return h, tuple(last)
+
+
+class GRU(_Recurrent):
+    """Gated recurrent units over a sequence. The equations: GRUCell; shapes, lengths and parameters: RNN.
+
+    layer(x, h0=None, lengths=None) -> h, h_n
+    """
+
+    gates = 3
+    run = staticmethod(sequence.gru)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None, lengths=None) -> tuple[Tensor, Tensor]:
+        h, (h_n,) = self._forward(x, None if h0 is None else [h0], lengths)
+        return h, h_n

@@ -1,0 +1,185 @@
+"""Losses, and the reparameterization trick: stable formulas, each a row of the table.
+
+What they share: `reduction` is "mean" (over the elements; PyTorch's default), "sum" or "none". The names,
+arguments and values are PyTorch's (torch.nn.functional), down to the edges; where the two differ it is because
+PyTorch says nan and there is an answer, and the docstring says so.
+
+Read next: module.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nn.ops import exp, expm1, log1p, log_softmax, maximum, mean, sigmoid, softmax, transpose
+from nn.tensor import Tensor, astype, log, op, reshape, sum
+
+
+def _reduce(loss, reduction):
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
+    return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)
+
+
+def _like(target, x, name):
+    """The target in x's dtype. Its shape must be x's: to broadcast (N, 1) against (N,) is a way to learn nothing."""
+    target = target if isinstance(target, Tensor) else np.asarray(target)
+    if target.shape != x.shape:
+        raise ValueError(f"{name}: the target's shape {target.shape} is not the input's {x.shape}")
+    return target if target.dtype == x.dtype else astype(target, x.dtype)
+
+
+def _times(weight, x):
+    """weight * x, where 0 * inf is 0: what has no weight does not count."""
+    return np.multiply(weight, x, where=weight != 0, out=np.zeros_like(x))
+
+
+# -- classification -------------------------------------------------------------------------------------------
+
+
+def _soft_cross_entropy(x, q):
+    """-sum_k q_k log softmax(x)_k over the last axis."""
+    return -np.sum(_times(q, log_softmax(x)), axis=-1)
+
+
+_soft_cross_entropy = op(_soft_cross_entropy,
+                         lambda g, y, x, q: reshape(g, (*g.shape, 1)) * (softmax(x) * sum(q, -1, keepdims=True) - q),
+                         lambda g, y, x, q: -reshape(g, (*g.shape, 1)) * log_softmax(x))
+
+
+def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100, label_smoothing: float = 0.0,
+                  reduction: str = "mean") -> Tensor:
+    """Cross-entropy of softmax(logits), in nats.
+
+        loss[n] = - sum_k w[k] q[n, k] log softmax(logits[n])[k]
+        q = (1 - s) * target (as probabilities) + s / K           s: label_smoothing
+
+    logits      (N, K), or (K,), or (N, K, d1, ...)
+    target      classes: integers 0 to K - 1, in logits' shape without the axis K;
+                or probabilities: floats in logits' shape
+    weight      (K,), w, of the classes; 1 if left out
+
+    Examples of class `ignore_index` count for nothing. The mean is over the examples, with classes weighted by
+    w[target] (0 / 0 = nan if all are ignored). A logit of +inf takes all the probability (PyTorch: nan).
+    ValueError for a class that is none, or shapes that do not fit.
+    """
+    target = target if isinstance(target, Tensor) else np.asarray(target)
+    if logits.ndim > 2:  # the classes go last
+        order = (0, *range(2, logits.ndim), 1)
+        logits = transpose(logits, order)
+        target = transpose(target, order) if target.ndim == logits.ndim else target
+    K = logits.shape[-1]
+    w = np.ones(K, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
+    if target.dtype.kind in "iu":
+        target = np.asarray(target)
+        if target.shape != logits.shape[:-1]:
+            raise ValueError(f"cross_entropy: target {target.shape} is not {logits.shape[:-1]}, logits' without K")
+        counts = target != ignore_index
+        if np.any(counts & ((target < 0) | (target >= K))):
+            raise ValueError(f"cross_entropy: a target is no class 0 to {K - 1}, nor ignore_index {ignore_index}")
+        hot = ((target[..., None] == np.arange(K)) & counts[..., None]).astype(logits.dtype)
+        q = w * ((1 - label_smoothing) * hot + label_smoothing / K) * counts[..., None]
+        total = np.sum(w * hot)
+    else:
+        q = w * ((1 - label_smoothing) * _like(target, logits, "cross_entropy") + label_smoothing / K)
+        total = logits.size // K
+    loss = _soft_cross_entropy(logits, q)
+    if reduction != "mean":
+        return _reduce(loss, reduction)
+    with np.errstate(invalid="ignore"):
+        return sum(loss) / total
+
+
+# -- independent probabilities --------------------------------------------------------------------------------
+
+
+def _bce(p, t):
+    """-t log p - (1 - t) log(1 - p), logarithms held at -100."""
+    if np.any((p.real < 0) | (p.real > 1)):
+        raise ValueError("a probability outside [0, 1]; logits go to binary_cross_entropy_with_logits")
+    with np.errstate(divide="ignore"):
+        return -t * np.maximum(np.log(p), -100) - (1 - t) * np.maximum(np.log1p(-p), -100)
+
+
+_bce = op(_bce,
+          lambda g, y, p, t: g * (p - t) / maximum(p * (1 - p), 1e-12),
+          lambda g, y, p, t: g * (maximum(log1p(-p), -100) - maximum(log(p), -100)))
+
+
+def binary_cross_entropy(p: Tensor, target, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of probabilities p, of any shape: -t log p - (1 - t) log(1 - p), in nats.
+
+    target: in p's shape, from 0 to 1. As in PyTorch a logarithm is at least -100, and the gradient's p (1 - p)
+    at least 1e-12, so that a probability of exactly 0 or 1 costs at most 100. ValueError for p outside [0, 1],
+    or another shape.
+    """
+    return _reduce(_bce(p, _like(target, p, "binary_cross_entropy")), reduction)
+
+
+def _bce_with_logits(x, t):
+    """log(1 + exp(-|x|)) + |x| times the part of the target that is on the other side."""
+    size = np.maximum(x, -x)  # |x|, in a form that a complex step can pass
+    return np.log1p(np.exp(-size)) + _times(np.where(x > 0, 1 - t, t), size)
+
+
+_bce_with_logits = op(_bce_with_logits, lambda g, y, x, t: g * (sigmoid(x) - t), lambda g, y, x, t: -g * x)
+
+
+def binary_cross_entropy_with_logits(logits: Tensor, target, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of probabilities sigmoid(logits), computed from the logits, of any shape:
+
+        -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x))  =  log(1 + exp(-|x|)) + |x| ((1 - t) if x > 0 else t)
+
+    target: in the logits' shape, from 0 to 1. Exact for logits of any size; at +-inf the loss is 0 or inf
+    (PyTorch: nan).
+    """
+    return _reduce(_bce_with_logits(logits, _like(target, logits, "binary_cross_entropy_with_logits")), reduction)
+
+
+# -- regression, and the variational autoencoder --------------------------------------------------------------
+
+
+def mse_loss(x: Tensor, target, reduction: str = "mean") -> Tensor:
+    """(x - target)^2, of any shape; the target in x's shape."""
+    return _reduce((x - _like(target, x, "mse_loss")) ** 2, reduction)
+
+
+def _gaussian_kl(mean, log_var):
+    """(mean^2 + exp(log_var) - 1 - log_var) / 2"""
+    return 0.5 * (mean * mean + (np.expm1(log_var) - log_var))
+
+
+_gaussian_kl = op(_gaussian_kl,
+                  lambda g, y, mean, log_var: g * mean,
+                  lambda g, y, mean, log_var: 0.5 * g * expm1(log_var))
+
+
+def gaussian_kl(mean: Tensor, log_var: Tensor, reduction: str = "mean") -> Tensor:
+    """KL divergence of N(mean, exp(log_var)) from N(0, 1), element by element, in nats:
+
+        KL = (mean^2 + exp(log_var) - 1 - log_var) / 2
+
+    mean, log_var: of one shape, e.g. (N, Z). Mind the reduction: the evidence bound of an image takes the *sum*
+    over its Z latents. Kingma & Welling 2014, "Auto-Encoding Variational Bayes", appendix B.
+    """
+    return _reduce(_gaussian_kl(mean, _like(log_var, mean, "gaussian_kl")), reduction)
+
+
+def _sample(mean, log_var, noise):
+    return mean + np.exp(0.5 * log_var) * noise
+
+
+_sample = op(_sample,
+             lambda g, y, mean, log_var, noise: g,
+             lambda g, y, mean, log_var, noise: 0.5 * g * exp(0.5 * log_var) * noise)
+
+
+def reparameterize(mean: Tensor, log_var: Tensor, rng: np.random.Generator) -> Tensor:
+    """A sample of N(mean, exp(log_var)) through which gradients flow.
+
+        z = mean + exp(log_var / 2) * noise,    noise from N(0, 1)
+
+    mean, log_var, z: of one shape. The logarithm is of the variance, so the standard deviation is exp(log_var / 2).
+    Kingma & Welling 2014, section 2.4.
+    """
+    return _sample(mean, log_var, rng.standard_normal(mean.shape).astype(mean.dtype))

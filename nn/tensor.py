@@ -1,0 +1,367 @@
+"""Autograd: what an op is, and the Tensor that remembers where it came from.
+
+A derivative is not worked out by a program here: it is looked up. Every op is a row of a table, its value and,
+for each argument, its vector-Jacobian product (vjp: what a gradient g of the result is worth as one of that
+argument):
+
+    mul = op(np.multiply, lambda g, y, a, b: g * b,
+                          lambda g, y, a, b: g * a)
+
+Calling an op on Tensors computes the value and remembers the arguments. `backward` goes through these memories
+from the newest to the oldest and asks each op for its vjps. A vjp is written with the same ops, so it works on
+arrays (an ordinary backward pass) and on Tensors (`grad(..., create_graph=True)`: the pass is itself recorded, and
+derivatives of any order come for free).
+
+The rows here are those that Python's own operators need and those that undo broadcasting.
+Baydin et al. 2018, "Automatic differentiation in machine learning: a survey", section 3.2.
+
+Read next: backward.py, the walk; then ops.py, the rest of the table.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from nn.backward import gradients
+
+# -- recording, and the first kind of op ---------------------------------------------------------------------
+
+
+class _Recording(threading.local):
+    on = True
+
+
+recording = _Recording()
+
+
+@contextmanager
+def no_grad():
+    """Nothing inside is recorded: `with no_grad(): ...`, or `@no_grad()` on a function. A switch for each thread."""
+    before, recording.on = recording.on, False
+    try:
+        yield
+    finally:
+        recording.on = before
+
+
+def op(value: Callable, *vjps: Callable) -> Callable:
+    """A differentiable function, out of `value` and its derivatives.
+
+    `value(*args, **kwargs)` sees arrays, never a Tensor, and returns a new array. `vjps[i](g, y, *args, **kwargs)`
+    is the gradient of argument i, given the gradient g of the result y: sum_j g[j] dy[j] / dx[i]. Arguments that
+    have a derivative come first; those behind them (an axis, a shape) have none. Broadcasting is none of a vjp's
+    business: a gradient that is larger than its argument is summed to the argument's shape afterwards.
+
+    The function that is returned takes arrays, numbers and Tensors. With a Tensor among its arguments the result
+    is a Tensor; without one it is just `value`'s array.
+
+    It raises what `value` raises, a ValueError or IndexError with the op's name and the shapes before it, and
+    TypeError for a Tensor with requires_grad in the place of an argument that has no derivative.
+    """
+    name = value.__name__.strip("_")
+
+    def pull(g, y, args, kwargs, wanted):
+        return [unbroadcast(vjp(g, y, *args, **kwargs), x, name) if want else None
+                for vjp, x, want in zip(vjps, args, wanted)]  # noqa: B905 (behind the last vjp nothing is wanted)
+
+    @functools.wraps(value, updated=())
+    def apply(*args, **kwargs):
+        arrays, parents, lifted, tracked = [], [], False, False
+        for x in args:
+            if isinstance(x, Tensor):
+                lifted = True
+                tracked = tracked or x.requires_grad
+                arrays.append(x.data)
+                parents.append(x if x.requires_grad else None)
+            else:
+                arrays.append(x)
+                parents.append(None)
+        try:
+            y = value(*arrays, **kwargs)
+        except (ValueError, IndexError) as error:
+            shapes = " and ".join(str(np.shape(x)) for x in arrays[:max(1, len(vjps))])
+            raise type(error)(f"{name} of {shapes}: {error}") from None
+        if not lifted:
+            return y
+        if not (tracked and recording.on):
+            return tensor(y)
+        if any(x is not None for x in parents[len(vjps):]):
+            raise TypeError(f"{name} has no derivative for its argument {len(vjps)}: pass an array, x.data")
+        return tensor(y, (pull, args, arrays, kwargs, parents))
+
+    apply.__name__ = apply.__qualname__ = name
+    if isinstance(value, np.ufunc):
+        apply.__doc__ = f"np.{name}, element by element, with broadcasting."
+    return apply
+
+
+# -- the table: Python's operators, and the ops that undo broadcasting ------------------------------------
+
+
+def unbroadcast(g, x, name: str):
+    """Sum g, the gradient of an argument as it was broadcast, to the shape and dtype of the argument x itself."""
+    if g.shape == x.shape and g.dtype == x.dtype:
+        return g
+    extra = g.ndim - x.ndim
+    axes = tuple(i for i, n in enumerate(g.shape) if i < extra or (x.shape[i - extra] == 1 and n != 1))
+    g = sum(g, axes) if axes else g
+    if g.size != x.size:
+        raise ValueError(f"a vjp of {name} returned shape {g.shape} for an argument of shape {x.shape}")
+    return astype(reshape(g, x.shape), x.dtype)
+
+
+def kept_shape(x, axis=None) -> tuple[int, ...]:
+    """The shape of x after a reduction over `axis` that keeps the reduced axes, with length 1."""
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+
+
+def _sum(x, axis=None, keepdims=False):
+    """Sum over `axis`: an int, a tuple of them, or None for all."""
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+def _reshape(x, shape):
+    """The same elements in another shape; one length may be -1."""
+    return np.reshape(x, shape)
+
+
+def _broadcast_to(x, shape):
+    """x repeated, without a copy, to a larger shape. Its adjoint is the sum that undoes every broadcast."""
+    return np.broadcast_to(x, shape)
+
+
+def _astype(x, dtype):
+    """x in another floating-point type."""
+    return x.astype(dtype)
+
+
+def _swapaxes(x, axis1, axis2):
+    """x with two axes exchanged."""
+    return np.swapaxes(x, axis1, axis2)
+
+
+def _getitem(x, index):
+    """x[index], with slices, integers, None, Ellipsis, arrays of integers and masks."""
+    return x[index]
+
+
+def _scatter(g, index, shape):
+    """Zeros of `shape` with g added at `index`: an element named twice gets both. The adjoint of x[index]."""
+    out = np.zeros(shape, g.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(isinstance(part, (int, np.integer, slice, type(None), type(...))) for part in parts):
+        out[index] = g  # slices and integers name nothing twice
+    else:
+        np.add.at(out, index, g)
+    return out
+
+
+def _pow(x, n):
+    """x ** n for a number n."""
+    return x**n
+
+
+sum = op(_sum, lambda g, y, x, axis=None, keepdims=False: broadcast_to(reshape(g, kept_shape(x, axis)), x.shape))
+reshape = op(_reshape, lambda g, y, x, shape: reshape(g, x.shape))
+broadcast_to = op(_broadcast_to, lambda g, y, x, shape: g)
+astype = op(_astype, lambda g, y, x, dtype: g)
+swapaxes = op(_swapaxes, lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
+getitem = op(_getitem, lambda g, y, x, index: scatter(g, index, x.shape))
+scatter = op(_scatter, lambda g, y, x, index, shape: getitem(g, index))
+
+add = op(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
+sub = op(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
+mul = op(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+div = op(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+neg = op(np.negative, lambda g, y, x: -g)
+log = op(np.log, lambda g, y, x: g / x)
+pow = op(_pow, lambda g, y, x, n: g * (n * x ** (n - 1)) if n else g * 0)
+# Where a and b are both 0 the exponent is not lowered (0 * 0 ** -1 would be nan); where a is 0, so is y, and log 1
+# stands for log 0.
+power = op(np.power, lambda g, y, a, b: g * b * a ** (b - ((a != 0) | (b != 0))),
+                     lambda g, y, a, b: g * y * log(a + (a == 0)))
+_matmul = op(np.matmul, lambda g, y, a, b: g @ b.mT, lambda g, y, a, b: a.mT @ g)
+
+
+def matmul(a, b):
+    """a @ b: (..., n, k) @ (..., k, m) -> (..., n, m), leading axes broadcast.
+
+    A vector is a row on the left and a column on the right, and leaves no axis behind.
+    """
+    a, b = (x if isinstance(x, Tensor) else np.asarray(x) for x in (a, b))
+    if a.ndim == 1 and b.ndim > 0:
+        return getitem(matmul(reshape(a, (1, -1)), b), (..., 0, slice(None)) if b.ndim > 1 else 0)
+    if b.ndim == 1 and a.ndim > 0:
+        return getitem(_matmul(a, reshape(b, (-1, 1))), (..., 0))
+    return _matmul(a, b)
+
+
+# -- the Tensor --------------------------------------------------------------------------------------------
+
+_births = itertools.count()
+
+
+class Tensor:
+    """An array that remembers where it came from.
+
+        data            the array; real, or complex for a complex-step check (no vjp takes a conjugate)
+        requires_grad   whether gradients with respect to it, or through it, are wanted
+        grad            after `backward`, in a Tensor made by hand: the gradient, an array like `data`
+
+    Numbers and lists of numbers become float32, as in PyTorch; an array keeps its dtype and is shared, not copied.
+    Ops never work in place: `a += b` makes a new Tensor, and there is no item assignment, so that no value that a
+    gradient will need can change under it. TypeError for requires_grad of integers.
+    """
+
+    __slots__ = ("data", "grad", "requires_grad", "birth", "source", "__weakref__")
+    __array_ufunc__ = None  # so that array + Tensor comes to Tensor.__radd__
+
+    def __init__(self, data, requires_grad: bool = False, dtype=None):
+        data = _array(data)
+        array = np.asarray(data, dtype)
+        if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
+            array = array.astype(np.float32)
+        if requires_grad and not np.issubdtype(array.dtype, np.inexact):
+            raise TypeError(f"only floating-point data has a gradient, not {array.dtype}: pass dtype=np.float32")
+        self.data: np.ndarray = array
+        self.grad: np.ndarray | None = None
+        self.requires_grad = requires_grad
+        self.birth = next(_births)
+        self.source = None
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+    mT = property(lambda self: swapaxes(self, -1, -2))
+
+    __add__ = __radd__ = add
+    __mul__ = __rmul__ = mul
+    __sub__, __truediv__, __neg__, __matmul__, __getitem__ = sub, div, neg, matmul, getitem
+    sum, reshape, astype, swapaxes = sum, reshape, astype, swapaxes
+
+    def __rsub__(self, other):
+        return sub(other, self)
+
+    def __rtruediv__(self, other):
+        return div(other, self)
+
+    def __rmatmul__(self, other):
+        return matmul(other, self)
+
+    def __pow__(self, other):
+        return pow(self, other) if isinstance(other, (int, float)) else power(self, other)
+
+    def __rpow__(self, other):
+        return power(np.asarray(other, self.dtype) if isinstance(other, (int, float)) else other, self)
+
+    # Comparisons have no gradient: they give arrays of booleans.
+    __lt__ = lambda self, other: self.data < _array(other)  # noqa: E731
+    __le__ = lambda self, other: self.data <= _array(other)  # noqa: E731
+    __gt__ = lambda self, other: self.data > _array(other)  # noqa: E731
+    __ge__ = lambda self, other: self.data >= _array(other)  # noqa: E731
+    __eq__ = lambda self, other: self.data == _array(other)  # noqa: E731
+    __ne__ = lambda self, other: self.data != _array(other)  # noqa: E731
+    __hash__ = object.__hash__
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def item(self) -> float:
+        """The one number that a Tensor of size 1 holds."""
+        return self.data.item()
+
+    def __array__(self, dtype=None, copy=None):
+        if self.requires_grad:
+            raise TypeError("an array would lose this Tensor's graph: use .data, or .detach() first")
+        return np.array(self.data, dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        return f"Tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def detach(self) -> Tensor:
+        """The same data without the past: a Tensor through which no gradient flows."""
+        return tensor(self.data)
+
+    def backward(self, g=None, retain_graph: bool = False) -> None:
+        """x.grad += d sum(g * self) / dx, for every Tensor x made by hand, with requires_grad, that led to this one.
+
+        g: an array of self's shape; it may be left out for a single number, where it is 1. The graph is taken apart
+        on the way, which frees its memory, unless `retain_graph`.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward() of a Tensor that depends on nothing with requires_grad=True")
+        for x, dx in gradients(self, _seed(self, g), None, retain_graph, create_graph=False):
+            if x.grad is None:
+                x.grad = np.array(dx)
+            else:
+                x.grad += dx
+
+
+def tensor(data, source=None) -> Tensor:
+    """The result of an op: a Tensor, with a past if there is a `source` (see backward.py)."""
+    t = Tensor.__new__(Tensor)
+    t.data = data if isinstance(data, np.ndarray) else np.asarray(data)  # numpy turns 0-d results into scalars
+    t.grad = None
+    t.requires_grad = source is not None
+    t.birth = next(_births)
+    t.source = source
+    return t
+
+
+def _array(x):
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _seed(y, g):
+    if g is None:
+        if y.size != 1:
+            raise RuntimeError(f"without a gradient g only a single number can go backward, not shape {y.shape}")
+        return np.ones_like(y.data)
+    g = np.asarray(_array(g), y.dtype)
+    if g.shape != y.shape:
+        raise ValueError(f"the gradient g has shape {g.shape}, the Tensor has {y.shape}")
+    return g
+
+
+def grad(y: Tensor, xs: Tensor | Sequence[Tensor], g=None, *, create_graph: bool = False,
+         retain_graph: bool | None = None) -> Tensor | tuple[Tensor, ...]:
+    """d sum(g * y) / dx for each x in xs, as Tensors; no `.grad` is touched.
+
+    xs: one Tensor (one gradient is returned) or several (a tuple is), anywhere in the graph; g: an array or Tensor
+    of y's shape, which may be left out for a single number, where it is 1. An x that y does not depend on has
+    gradient zero.
+    create_graph: record the computation of the gradients, so that they can be differentiated in turn.
+    retain_graph: keep the graph for another call; if not said, only with create_graph.
+    """
+    single = isinstance(xs, Tensor)
+    xs = (xs,) if single else tuple(xs)
+    if not all(x.requires_grad for x in xs):
+        raise RuntimeError("grad() with respect to a Tensor without requires_grad=True")
+    found = {}
+    if y.requires_grad:
+        seed = _seed(y, g)
+        if create_graph:
+            seed = g if isinstance(g, Tensor) else tensor(seed)
+        retain_graph = create_graph if retain_graph is None else retain_graph
+        walk = gradients(y, seed, {x.birth for x in xs}, retain_graph, create_graph)
+        found = {x.birth: dx for x, dx in walk}
+    out = [found[x.birth] if x.birth in found else np.zeros_like(x.data) for x in xs]
+    out = tuple(dx if isinstance(dx, Tensor) else tensor(np.array(dx)) for dx in out)  # copies: two x may share one
+    return out[0] if single else out

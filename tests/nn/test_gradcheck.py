@@ -1,0 +1,224 @@
+"""The checker is checked: wrong gradients must fail, however little they are wrong, and right ones pass."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+import nn
+from nn import GradientError, Tensor, fused, gradcheck, op, sequence
+
+rng = np.random.default_rng(0)
+X, Y = rng.standard_normal((5, 7)), rng.standard_normal((5, 7))
+A, B = rng.standard_normal((5, 3)), rng.standard_normal((3, 7))
+SQUARE = rng.standard_normal((3, 3))
+
+
+def one_wrong_element(g, y, x):
+    dx = g * np.cos(x)
+    dx[3, 2] *= 1.01
+    return dx
+
+
+def only_the_first_row(g, y, a, b):
+    """A gradient that forgets that a was broadcast: it takes one row and not the sum of all."""
+    return g[:1]
+
+
+WRONG = {
+    "factor 1.001": (op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x)), X),
+    "factor 1.0005": (op(np.sin, lambda g, y, x: 1.0005 * g * np.cos(x)), X),
+    "sign": (op(np.cos, lambda g, y, x: g * np.sin(x)), X),
+    "zero": (op(np.exp, lambda g, y, x: 0 * g), X),
+    "nan": (op(np.exp, lambda g, y, x: g * np.where(x > 1, np.nan, y)), X),
+    "nan everywhere": (op(np.exp, lambda g, y, x: np.full_like(g, np.nan)), X),
+    "one element": (op(np.sin, one_wrong_element), X),
+    "dropped term": (lambda x: x * x * op(np.positive, lambda g, y, x: 0 * g)(x), X),
+    "second argument": (op(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * b), X, Y),
+    "swapped arguments": (op(np.subtract, lambda g, y, a, b: -g, lambda g, y, a, b: g), X, Y),
+    "transposed weight": (op(np.matmul, lambda g, y, a, b: g @ b, lambda g, y, a, b: a.mT @ g), SQUARE, SQUARE + 1),
+    "transposed gradient": (op(np.matmul, lambda g, y, a, b: g @ b.mT, lambda g, y, a, b: (a.mT @ g).mT), SQUARE, SQUARE + 1),
+    "missing sum": (op(np.add, only_the_first_row, lambda g, y, a, b: g), X[:1], Y),
+    "mean, not sum": (op(np.mean, lambda g, y, x: g * np.ones_like(x)), X),
+    "not analytic": (op(np.abs, lambda g, y, x: g * 1.001 * np.sign(x)), X),
+    "detached part": (lambda x: x * nn.exp(x).detach(), X),
+    "state between calls": (lambda x, turn=iter(range(10**6)): x * (1 + next(turn)), X),
+    "one of two results": (lambda x: (nn.exp(x), op(np.sin, lambda g, y, x: g * 0)(x)), X),
+}
+RIGHT = {
+    "sin": (op(np.sin, lambda g, y, x: g * np.cos(x)), X),
+    "matmul": (nn.matmul, A, B),
+    "abs": (nn.abs, X),
+    "abs composed": (lambda x: nn.abs(nn.tanh(x) * Y) ** 2 + x, X),
+    "square root of square": (lambda x: nn.sqrt(x * x), X),
+    "maximum": (lambda x, y: nn.maximum(nn.exp(x), y), X, Y),
+    "max": (lambda x: nn.max(x, 0), X),
+    "sorted": (lambda x: x.reshape((-1,))[np.argsort(x.data.real, axis=None)] * np.arange(35), X),
+    "where of a comparison": (lambda x: nn.where(x > 0.1, x * x, 3 * x), X),
+    "a complex number that is refused": (lambda x: x * float(np.abs(x.data).max() > 0), X),
+    "a wrong complex step": (lambda x: op(lambda x: x.real * 1.0, lambda g, y, x: g)(x), X),
+    "constant": (lambda x: 0 * x, X),
+    "unused argument": (lambda x, y: x * x, X, Y),
+    "integers and masks": (lambda x, index, mask: x[index] * mask, X, np.array([0, 2, 2]), np.arange(7) > 2),
+    "several results": (lambda x: tuple(nn.split(x, 7, axis=1)), X),
+    "empty": (lambda x: nn.tanh(x) * 2, np.zeros((0, 3))),
+    "0-d": (lambda x: nn.tanh(x) * 2, np.array(0.3)),
+    "0-d, two": (lambda x, y: x * nn.exp(y), np.array(0.3), np.array(1.5)),
+    "small": (lambda x: nn.exp(x) * 1e-30, X),
+    "large": (lambda x: nn.exp(x) * 1e30, X),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_gradients_fail(name):
+    with pytest.raises(GradientError, match="wrong gradient"):
+        gradcheck(*WRONG[name])
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_gradients_fail_for_every_seed(name):
+    for seed in range(1, 6):
+        with pytest.raises(GradientError):
+            gradcheck(*WRONG[name], seed=seed)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_gradients_pass(name):
+    error = gradcheck(*RIGHT[name])
+    assert isinstance(error, float) and 0 <= error <= 1e-7
+
+
+@pytest.mark.parametrize("name", ["abs composed", "matmul", "where of a comparison", "0-d, two", "empty", "several results"])
+def test_right_second_derivatives_pass(name):
+    assert gradcheck(*RIGHT[name], order=2) <= 1e-7
+
+
+def test_an_analytic_function_is_checked_to_the_last_digits():
+    assert gradcheck(nn.tanh, X) < 1e-14
+
+
+# -- the second derivative ---------------------------------------------------------------------------------------------------------
+
+
+def plain(x):
+    return x.data if isinstance(x, Tensor) else x
+
+
+SECOND = {
+    "the result, without its past": op(np.exp, lambda g, y, x: g * plain(y)),
+    "the argument, without its past": op(np.square, lambda g, y, x: g * 2 * plain(x)),
+    "the gradient, without its past": op(np.exp, lambda g, y, x: plain(g) * y),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_a_wrong_second_derivative_fails_at_order_2_alone(name):
+    f = SECOND[name]
+    assert gradcheck(f, X) <= 1e-7
+    with pytest.raises(GradientError):
+        gradcheck(lambda x: f(x * x) * x, X, order=2)
+
+
+def test_a_wrong_third_derivative_fails_at_order_3_alone():
+    first = op(np.exp, lambda g, y, x: g * plain(y))
+    f = op(np.exp, lambda g, y, x: g * first(x))  # exp' = first, right; first' is right, but a constant to the next
+    assert gradcheck(f, X, order=2) <= 1e-7
+    with pytest.raises(GradientError):
+        gradcheck(f, X, order=3)
+
+
+# -- fused layers ------------------------------------------------------------------------------------------------------------------
+
+
+def spoilt(function, spoil):
+    """The fused op with a backward whose gradients go through `spoil`."""
+    raw = inspect.unwrap(function)
+
+    @fused("nothing")
+    def layer(*args):
+        y, backward = raw(*args)
+        return y, lambda g, wanted: spoil(list(backward(g, wanted)), g)
+
+    return layer
+
+
+def change(i, f):
+    return lambda dxs, g: dxs[:i] + [f(dxs[i])] + dxs[i + 1:]
+
+
+def only_if_h_n_is_used(dxs, g):
+    return dxs if g[1] is None else [1.01 * dx for dx in dxs]
+
+
+LSTM = [rng.standard_normal(shape) for shape in [(5, 4, 3), (5, 2), (5, 2), (8, 3), (8, 2), (8,), (8,)]]
+
+
+@pytest.mark.parametrize("spoil", [
+    change(6, lambda dx: 0 * dx), change(5, lambda dx: 0 * dx), change(4, lambda dx: dx * [1, 1.001]), change(3, lambda dx: -dx),
+    change(2, lambda dx: dx + 1e-5), change(1, lambda dx: dx[::-1]), change(0, lambda dx: dx[:, ::-1]), only_if_h_n_is_used,
+])
+def test_a_spoilt_lstm_fails(spoil):
+    assert gradcheck(spoilt(sequence.lstm, lambda dxs, g: dxs), *LSTM) <= 1e-7
+    with pytest.raises(GradientError):
+        gradcheck(spoilt(sequence.lstm, spoil), *LSTM)
+
+
+# -- what it says, and what it refuses ---------------------------------------------------------------------------------------------
+
+
+def test_the_message_says_where_and_how_to_see_it_again():
+    def wrong(g, y, a, b):
+        db = g * a
+        db[1, 4] += 5
+        return db
+
+    with pytest.raises(GradientError) as caught:
+        gradcheck(lambda a, b: (a * 2, op(np.multiply, lambda g, y, a, b: g * b, wrong)(a, b)), X, Y, seed=3)
+    message = str(caught.value)
+    assert re.search(r"argument 1, of shape \(5, 7\), from result 1\n", message)
+    backward, numeric = map(float, re.search(r"random direction v: backward says (\S+), .* says (\S+);", message).groups())
+    error = float(re.search(r"relative error (\S+), tolerance 1e-07", message)[1])
+    assert error > 1e-3
+    assert "worst at element (1, 4)" in message
+    at_backward, at_numeric = map(float, re.search(r"\(1, 4\): backward says (\S+), it is (\S+)", message).groups())
+    assert at_backward - at_numeric == pytest.approx(5)
+    v = float(re.search(r"v = \[\[ *(\S+)[ ,]", message)[1])
+    assert "gradcheck(f, *inputs, seed=3)" in message
+    with pytest.raises(GradientError) as again:
+        gradcheck(lambda a, b: (a * 2, op(np.multiply, lambda g, y, a, b: g * b, wrong)(a, b)), X, Y, seed=3)
+    assert str(again.value) == message and np.isfinite([backward, numeric, v]).all()
+
+
+def test_the_message_points_at_a_nan():
+    def nan_at_last(g, y, x):
+        dx = g * y
+        dx[4, 6] = np.nan
+        return dx
+
+    with pytest.raises(GradientError, match=r"(?s)relative error nan.*worst at element \(4, 6\): backward says nan"):
+        gradcheck(op(np.exp, nan_at_last), X)
+
+
+def test_the_tolerance_is_the_callers():
+    slightly = op(np.sin, lambda g, y, x: (1 + 1e-5) * g * np.cos(x))
+    error = gradcheck(slightly, X, tolerance=1e-4)
+    assert 1e-7 < error < 1e-5 and gradcheck(slightly, X, tolerance=2 * error) == error
+    with pytest.raises(GradientError, match=f"tolerance {error / 2:.0e}"):
+        gradcheck(slightly, X, tolerance=error / 2)
+
+
+@pytest.mark.parametrize("inputs", [[X.astype(np.float32)], [X, Y.astype(np.float32)], [X.astype(np.float16)], [X + 0j],
+                                    [np.arange(3)], []])
+def test_only_float64_is_precise_enough(inputs):
+    with pytest.raises(TypeError, match="float64"):
+        gradcheck(lambda *xs: xs[0], *inputs)
+
+
+def test_tensors_and_arrays_are_checked_alike_and_left_alone():
+    before = X.copy()
+    x = Tensor(X, requires_grad=True)
+    assert gradcheck(nn.tanh, x) == gradcheck(nn.tanh, X)
+    assert np.array_equal(X, before) and x.grad is None

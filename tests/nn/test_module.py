@@ -1,0 +1,299 @@
+"""Modules: which parameters they have, in which order and by which names; saving, loading, and the two modes."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import nn
+from nn import Module, Parameter, Tensor
+
+
+def arrays(module):
+    return {name: p.data.copy() for name, p in module.named_parameters()}
+
+
+class Net(Module):
+    """Every way to hold a parameter; and what is none."""
+
+    def __init__(self, rng=None):
+        self.zeta = Parameter(np.zeros(2))
+        self.encoder = nn.Linear(3, 2, rng=rng)
+        self.layers = [nn.Linear(2, 2, bias=False, rng=rng), nn.Dropout(0.5), nn.Linear(2, 5, rng=rng)]
+        self.heads = {"mean": nn.Linear(5, 1, rng=rng), "log_var": Parameter(np.ones((1, 5)))}
+        self.scale = Parameter(0.5)
+        self.pair = (Parameter([1.0]), [Parameter([2.0])])
+        self.constant, self.array, self.number, self.nothing = Tensor([1.0], requires_grad=True), np.ones(3), 3, None
+        self.alpha = nn.Sequential(nn.Linear(5, 2, rng=rng), nn.tanh, nn.LayerNorm(2))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+NAMES = ["zeta", "encoder.weight", "encoder.bias", "layers.0.weight", "layers.2.weight", "layers.2.bias", "heads.mean.weight",
+         "heads.mean.bias", "heads.log_var", "scale", "pair.0", "pair.1.0", "alpha.0.weight", "alpha.0.bias", "alpha.2.weight",
+         "alpha.2.bias"]
+
+
+# -- which parameters --------------------------------------------------------------------------------------------------------------
+
+
+def test_names_and_order_are_those_of_the_definition():
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == NAMES == list(net.state_dict())
+    named = dict(net.named_parameters())
+    assert [id(p) for p in net.parameters()] == [id(named[name]) for name in NAMES]
+    assert named["layers.2.weight"] is net.layers[2].weight and named["heads.log_var"] is net.heads["log_var"]
+
+
+def test_a_shared_parameter_is_listed_once_and_named_twice():
+    class Tied(Module):
+        def __init__(self):
+            self.first = nn.Linear(3, 3)
+            self.again = self.first
+            self.second = nn.Linear(3, 3)
+            self.second.weight = self.first.weight
+
+    tied = Tied()
+    assert [id(p) for p in tied.parameters()] == [id(p) for p in (tied.first.weight, tied.first.bias, tied.second.bias)]
+    assert list(tied.state_dict()) == ["first.weight", "first.bias", "again.weight", "again.bias", "second.weight", "second.bias"]
+    assert "# 15 parameters" in repr(tied).splitlines()[0]
+    other = Tied()
+    other.load_state_dict(tied.state_dict())
+    assert np.array_equal(other.second.weight.data, tied.first.weight.data) and other.second.weight is other.first.weight
+
+
+def test_a_parameter_replaced_keeps_its_place():
+    net = Net()
+    net.zeta = Parameter(np.zeros(7))
+    assert list(net.state_dict()) == NAMES and net.state_dict()["zeta"].shape == (7,)
+    net.zeta = None
+    assert list(net.state_dict()) == NAMES[1:]
+
+
+def test_a_parameter_is_a_tensor_that_wants_gradients():
+    p = Parameter([1.0, 2])
+    assert isinstance(p, Tensor) and p.requires_grad and p.dtype == np.float32
+    assert Parameter(np.zeros(2)).dtype == np.float64 and Parameter(np.zeros(2), np.float32).dtype == np.float32
+    with pytest.raises(TypeError):
+        Parameter([1, 2])
+
+
+@pytest.mark.parametrize("make", [lambda **options: nn.Linear(3, 2, **options), lambda **options: nn.LSTM(3, 2, **options),
+                                  lambda **options: nn.GRUCell(3, 2, **options)])
+def test_layers_are_float32_unless_told_and_repeat_with_the_seed(make):
+    assert {p.dtype for p in make().parameters()} == {np.dtype(np.float32)}
+    assert {p.dtype for p in make(dtype=np.float64).parameters()} == {np.dtype(np.float64)}
+    a, b, c = (make(rng=np.random.default_rng(seed)).state_dict() for seed in (1, 1, 2))
+    assert all(np.array_equal(a[name], b[name]) and not np.array_equal(a[name], c[name]) for name in a)
+
+
+def test_zero_grad_forgets_in_place():
+    net = nn.Linear(3, 2)
+    net(Tensor(np.ones((5, 3), np.float32))).sum().backward()
+    before = net.weight.grad
+    assert before.any()
+    net.zero_grad()
+    assert net.weight.grad is before and not before.any() and not net.bias.grad.any()
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="Module has no forward"):
+        Module()(1)
+
+
+# -- state -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_state_travels_from_one_module_to_another():
+    a, b = Net(np.random.default_rng(1)), Net(np.random.default_rng(2))
+    a.scale.data[...] = 7
+    state = a.state_dict()
+    b.load_state_dict(state)
+    assert all(np.array_equal(b.state_dict()[name], state[name]) for name in NAMES)
+    b.zeta.data += 1
+    state["scale"] += 1
+    assert not a.zeta.data.any() and a.scale.item() == 7  # copies on both ways
+
+
+def test_loading_casts_to_the_parameters_dtype():
+    layer = nn.Linear(3, 2)
+    layer.load_state_dict({"weight": np.full((2, 3), 1 / 3), "bias": [1, 2]})
+    assert layer.weight.dtype == layer.bias.dtype == np.float32 and layer.weight.data[0, 0] == np.float32(1 / 3)
+
+
+@pytest.mark.parametrize("spoil, error, words", [
+    (lambda state: state.pop("scale"), KeyError, r"missing \['scale'\], unknown \[\]"),
+    (lambda state: state.update(scales=np.zeros(1)), KeyError, r"missing \[\], unknown \['scales'\]"),
+    (lambda state: state.update({"pair.1.0": np.zeros(3)}), ValueError, r"pair.1.0 .*\(3,\).*\(1,\)"),
+    (lambda state: state.update({"alpha.2.bias": np.zeros((2, 1))}), ValueError, r"alpha.2.bias .*\(2, 1\).*\(2,\)"),
+])
+def test_a_state_that_does_not_fit_changes_nothing(spoil, error, words):
+    net = Net()
+    before = arrays(net)
+    state = {name: array + 1 for name, array in net.state_dict().items()}
+    spoil(state)
+    with pytest.raises(error, match=words):
+        net.load_state_dict(state)
+    assert all(np.array_equal(before[name], array) for name, array in arrays(net).items())
+
+
+def test_not_strict_takes_what_fits_by_name():
+    net = Net()
+    net.load_state_dict({"scale": np.array(3.0), "unknown": np.zeros(1)}, strict=False)
+    assert net.scale.item() == 3
+    with pytest.raises(ValueError, match="scale"):
+        net.load_state_dict({"scale": np.zeros(2)}, strict=False)
+
+
+def test_loading_goes_into_the_optimisers_buffer():
+    layer = nn.Linear(3, 2)
+    optimizer = nn.SGD(layer.parameters(), lr=0.5)
+    other = nn.Linear(3, 2, rng=np.random.default_rng(1))
+    layer.load_state_dict(other.state_dict())
+    assert np.shares_memory(layer.weight.data, optimizer.data)
+    assert np.array_equal(optimizer.data, np.concatenate([other.weight.data.ravel(), other.bias.data]))
+    layer(Tensor(np.ones((1, 3), np.float32))).sum().backward()
+    optimizer.step()
+    np.testing.assert_allclose(layer.weight.data, other.weight.data - 0.5, rtol=1e-6)
+    np.testing.assert_allclose(layer.bias.data, other.bias.data - 0.5, rtol=1e-6)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_save_and_load(tmp_path):
+    a, b = Net(np.random.default_rng(1)), Net(np.random.default_rng(2))
+    a.scale.data[...] = 7
+    for path in (tmp_path / "net.safetensors", str(tmp_path / "other.safetensors")):
+        a.save(path)
+        b.load(path)
+        assert {name: array.tolist() for name, array in arrays(a).items()} == {name: array.tolist() for name, array in arrays(b).items()}
+    assert sorted(os.listdir(tmp_path)) == ["net.safetensors", "other.safetensors"]
+    stored = safetensors.numpy.load_file(tmp_path / "net.safetensors")
+    assert set(stored) == set(NAMES) and stored["scale"].shape == () and stored["encoder.weight"].dtype == np.float32
+
+
+def test_parameters_that_are_no_contiguous_arrays_are_saved_as_they_read(tmp_path):
+    layer, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    layer.weight.data = np.asfortranarray(np.arange(6.0, dtype=np.float32).reshape(2, 3))
+    layer.save(tmp_path / "a")
+    other.load(tmp_path / "a")
+    assert other.weight.data.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("broken", ["write", "rename"])
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch, broken):
+    path = tmp_path / "net.safetensors"
+    layer = nn.Linear(3, 2)
+    layer.save(path)
+    old = path.read_bytes()
+    layer.weight.data += 1
+
+    def half_written(state, target):
+        with open(target, "wb") as file:
+            file.write(b"half")
+        raise OSError("No space left on device")
+
+    def no_rename(source, target):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(safetensors.numpy, "save_file", half_written) if broken == "write" else monkeypatch.setattr(os, "replace", no_rename)
+    with pytest.raises(OSError, match="No space"):
+        layer.save(path)
+    assert path.read_bytes() == old
+
+
+def test_a_file_that_does_not_fit_changes_nothing(tmp_path):
+    nn.Linear(3, 5).save(tmp_path / "a")
+    layer = nn.Linear(3, 2)
+    before = arrays(layer)
+    with pytest.raises(ValueError, match=r"weight .*\(5, 3\).*\(2, 3\)"):
+        layer.load(tmp_path / "a")
+    nn.LayerNorm(2).save(tmp_path / "b")
+    with pytest.raises(ValueError):
+        layer.load(tmp_path / "b")
+    nn.LSTM(3, 2).save(tmp_path / "c")
+    with pytest.raises(KeyError, match="weight_ih_l0"):
+        layer.load(tmp_path / "c")
+    assert all(np.array_equal(before[name], array) for name, array in arrays(layer).items())
+
+
+# -- modes, and what it looks like -------------------------------------------------------------------------------------------------
+
+
+def test_the_mode_reaches_nested_modules():
+    net = Net()
+    net.alpha.deeper = nn.Sequential(nn.Sequential(nn.Dropout()))
+    inside = [net, net.encoder, net.layers[1], net.heads["mean"], net.alpha, getattr(getattr(net.alpha.deeper, "0"), "0")]
+    assert all(module.training for module in inside)
+    assert net.eval() is net and not any(module.training for module in inside)
+    assert net.train() is net and all(module.training for module in inside)
+    net.train(False)
+    assert not any(module.training for module in inside)
+    assert nn.Dropout().training  # another one is not concerned
+
+
+def test_the_mode_is_no_parameter():
+    assert list(Net().eval().state_dict()) == NAMES
+
+
+def test_repr_shows_the_tree_and_counts():
+    net = nn.Sequential(nn.Linear(1000, 3), nn.tanh, nn.Sequential(nn.Linear(3, 2, bias=False), nn.Dropout(0.2)))
+    assert repr(net).splitlines() == [
+        "Sequential()  # 3,009 parameters",
+        "  0: Linear(1000, 3)  # 3,003 parameters",
+        "  2: Sequential()  # 6 parameters",
+        "    0: Linear(3, 2, bias=False)  # 6 parameters",
+        "    1: Dropout(0.2)  # 0 parameters",
+    ]
+    assert repr(nn.LSTM(3, 2, 2, bidirectional=True, batch_first=True)).startswith(
+        "LSTM(3, 2, num_layers=2, batch_first=True, bidirectional=True)  # ")
+    assert "layers.2: Linear(2, 5)" in repr(Net()) and "heads.mean: Linear(5, 1)" in repr(Net())
+
+
+def test_sequential_takes_plain_functions_and_keeps_the_order():
+    first, last = nn.Linear(3, 2), nn.Linear(2, 5)
+    net = nn.Sequential(first, nn.relu, lambda x: x * 2, last, *[lambda x: x + 1] * 8)
+    x = Tensor(np.ones((7, 3), np.float32))
+    np.testing.assert_array_equal(net(x).data, (last(nn.relu(first(x)) * 2) + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1).data)
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "3.weight", "3.bias"]
+    assert nn.Sequential()(x) is x
+
+
+# -- dropout -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_drops_a_share_p_and_keeps_the_mean():
+    x = Tensor(np.ones((400, 500), np.float32), requires_grad=True)
+    y = nn.Dropout(0.3, rng=np.random.default_rng(0))(x)
+    assert y.dtype == np.float32
+    assert np.mean(y.data == 0) == pytest.approx(0.3, abs=0.005)  # five standard deviations
+    np.testing.assert_allclose(y.data[y.data != 0], 1 / 0.7, rtol=1e-6)
+    y.sum().backward()
+    assert np.array_equal(x.grad, y.data)  # what was dropped learns nothing
+    assert np.corrcoef(y.data[:-1].ravel(), y.data[1:].ravel())[0, 1] == pytest.approx(0, abs=0.012)
+
+
+def test_dropout_does_nothing_in_use_and_at_0():
+    x = Tensor(np.ones((5, 3)))
+    assert nn.Dropout(0.3).eval()(x) is x and nn.Dropout(0)(x) is x
+
+
+def test_dropout_draws_anew_and_repeats_with_the_seed():
+    x = Tensor(np.ones(100))
+    a, b = nn.Dropout(0.5, rng=np.random.default_rng(1)), nn.Dropout(0.5, rng=np.random.default_rng(1))
+    first, second = a(x).data, a(x).data
+    assert not np.array_equal(first, second)
+    assert np.array_equal(b(x).data, first) and np.array_equal(b(x).data, second)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan")])
+def test_dropout_refuses_what_is_no_probability(p):
+    with pytest.raises(ValueError, match=f"not {p}"):
+        nn.Dropout(p)

@@ -1,0 +1,180 @@
+"""Optimisers, clipping and schedules against PyTorch's, step by step; and the buffers behind them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+
+import nn
+
+with safetensors.safe_open(Path(__file__).parents[1] / "reference" / "optimisers.safetensors", "np") as file:
+    RECORDED, INFO = {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["info"])
+
+every_optimiser = pytest.mark.parametrize("name", INFO["optimisers"])
+
+
+def start(name):
+    """Fresh parameters, and the optimiser of a recorded case for them."""
+    parameters = [nn.Parameter(RECORDED[key].copy()) for key in "wb"]
+    cls, options = INFO["optimisers"][name]
+    return parameters, getattr(nn, cls)(parameters, **options)
+
+
+def run(parameters, optimiser, steps):
+    """The parameters after each of these steps, under the recorded gradients."""
+    after = []
+    for step in steps:
+        for p, key in zip(parameters, ("dw", "db"), strict=True):
+            p.grad = RECORDED[key][step].copy()
+        optimiser.step()
+        after.append([p.data.copy() for p in parameters])
+    return [np.stack(values) for values in zip(*after, strict=True)]
+
+
+@every_optimiser
+def test_twenty_steps(name):
+    for ours, key in zip(run(*start(name), range(20)), "wb", strict=True):
+        np.testing.assert_allclose(ours, RECORDED[f"{name}/{key}"], rtol=1e-12, atol=1e-12)
+
+
+@every_optimiser
+def test_a_step_leaves_the_gradient_alone_and_float32_as_it_is(name):
+    cls, options = INFO["optimisers"][name]
+    p = nn.Parameter(RECORDED["w"].astype(np.float32))
+    optimiser = getattr(nn, cls)([p], **options)
+    (p * RECORDED["dw"][0].astype(np.float32)).sum().backward()
+    before = p.grad.copy()
+    optimiser.step()
+    assert np.array_equal(p.grad, before) and p.data.dtype == p.grad.dtype == np.float32
+
+
+@every_optimiser
+def test_going_on_from_a_saved_state(name):
+    parameters, optimiser = start(name)
+    run(parameters, optimiser, range(10))
+    state = {key: value.copy() for key, value in optimiser.state_dict().items()}
+    weights = [p.data.copy() for p in parameters]
+    straight_on = run(parameters, optimiser, range(10, 20))
+    others, other = start(name)
+    for p, w in zip(others, weights, strict=True):
+        p.data[...] = w
+    other.load_state_dict(state)
+    for a, b in zip(run(others, other, range(10, 20)), straight_on, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_saved_state_is_a_copy_and_another_models_is_refused():
+    parameters, optimiser = start("Adam")
+    run(parameters, optimiser, range(1))
+    state = optimiser.state_dict()
+    kept = {key: value.copy() for key, value in state.items()}
+    run(parameters, optimiser, range(1, 3))
+    assert all(np.array_equal(state[key], kept[key]) for key in kept) and state["steps"] == 1
+    with pytest.raises(ValueError, match="mean .* 11 .* 2"):
+        nn.Adam([nn.Parameter(np.zeros(2))]).load_state_dict(state)
+    with pytest.raises(KeyError):
+        nn.RMSprop([nn.Parameter(np.zeros(11))]).load_state_dict(state)
+
+
+def test_the_learning_rate_may_change_at_any_time():
+    p = nn.Parameter(np.zeros(1))
+    optimiser = nn.SGD([p], lr=1)
+    for t, expected in enumerate([-1, -1.5, -1.75]):
+        optimiser.lr = 0.5**t
+        p.grad = np.ones(1)
+        optimiser.step()
+        assert p.data == expected
+
+
+# -- buffers -------------------------------------------------------------------------------------------------
+
+
+def test_parameters_and_gradients_live_in_flat_buffers():
+    parameters, optimiser = start("SGD lr=0.1")
+    sum((p * p).sum() for p in parameters).backward()
+    for p in parameters:
+        assert np.shares_memory(p.data, optimiser.data) and np.shares_memory(p.grad, optimiser.grad)
+        np.testing.assert_array_equal(p.grad, 2 * p.data)
+    optimiser.zero_grad()
+    assert not any(p.grad.any() for p in parameters) and np.shares_memory(parameters[0].grad, optimiser.grad)
+
+
+def test_a_gradient_from_before_counts():
+    p = nn.Parameter(np.array([3.0, 5.0]))
+    (p * p).sum().backward()
+    nn.SGD([p], lr=0.5).step()
+    np.testing.assert_array_equal(p.data, [0, 0])
+
+
+def test_two_optimisers_may_take_turns():
+    p = nn.Parameter(np.array([1.0]))
+    one, other = nn.SGD([p], lr=0.5), nn.SGD([p], lr=0.25)
+    for optimiser, expected in ((one, 0.5), (other, 0.375), (one, 0.1875), (other, 0.140625)):
+        optimiser.zero_grad()
+        ((p * p).sum() * 0.5).backward()
+        optimiser.step()
+        assert p.data == expected
+
+
+def test_a_parameter_that_is_not_reached_has_gradient_zero():
+    p, q = nn.Parameter(np.array([1.0])), nn.Parameter(np.array([2.0]))
+    optimiser = nn.SGD([p, q], lr=0.1, momentum=0.5)
+    q.grad = np.ones(1)
+    for expected in (1.9, 1.85, 1.825):
+        optimiser.step()
+        optimiser.zero_grad()
+        assert p.data == 1 and q.data == pytest.approx(expected, rel=1e-15)
+
+
+def test_no_parameter_and_mixed_dtypes_are_refused():
+    with pytest.raises(ValueError, match="no parameter"):
+        nn.Adam([])
+    with pytest.raises(ValueError, match="one dtype.*float32.*float64"):
+        nn.Adam([nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2, np.float32))])
+
+
+# -- clipping and schedules ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_norm", INFO["clip"])
+def test_clipping(max_norm):
+    parameters = [nn.Parameter(RECORDED[key]) for key in "wb"]
+    for p, key in zip(parameters, ("dw", "db"), strict=True):
+        p.grad = RECORDED[key][0].copy()
+    parameters.append(nn.Parameter(np.ones(3)))  # was not reached by a backward pass
+    norm = nn.clip_grad_norm_(parameters, max_norm)
+    assert norm == pytest.approx(float(RECORDED[f"clip {max_norm}/norm"]), rel=1e-14)
+    for p, key in zip(parameters, ("dw", "db"), strict=False):
+        np.testing.assert_allclose(p.grad, RECORDED[f"clip {max_norm}/{key}"], rtol=1e-12)
+    assert parameters[2].grad is None
+
+
+def test_clipped_gradients_are_what_the_optimiser_sees():
+    p = nn.Parameter(np.array([3.0, 4.0]))
+    optimiser = nn.SGD([p], lr=1)
+    (p * p).sum().backward()
+    assert nn.clip_grad_norm_([p], 1) == 10
+    optimiser.step()
+    np.testing.assert_allclose(p.data, [3 - 0.6, 4 - 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name, rate", [
+    ("StepLR", lambda t, options: nn.step_decay(t, 0.3, options["step_size"], options["gamma"])),
+    ("CosineAnnealingLR", lambda t, options: nn.cosine_decay(t, 0.3, options["T_max"], options["eta_min"])),
+    ("LinearLR", lambda t, options: nn.linear_warmup(t, 0.3, options["total_iters"], options["start_factor"])),
+])
+def test_schedules(name, rate):
+    ours = [rate(t, INFO["schedules"][name]) for t in range(12)]
+    np.testing.assert_allclose(ours, RECORDED[name], rtol=1e-12)
+
+
+def test_schedules_after_their_end_and_by_default():
+    assert nn.cosine_decay(10, 1.0, 10) == nn.cosine_decay(25, 1.0, 10) == 0
+    assert nn.cosine_decay(25, 1.0, 10, 0.25) == 0.25
+    assert nn.linear_warmup(0, 0.5, 10) == 0 and nn.linear_warmup(25, 0.5, 10) == 0.5
+    assert math.isclose(nn.step_decay(25, 1.0, 10), 0.01)
