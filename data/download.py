@@ -1,0 +1,115 @@
+"""A file from the network, fetched once: verified, cached, never half-written. Built on pooch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+from rich.console import Console
+from rich.progress import Progress
+
+from data import BadInput
+
+TIMEOUT = (3, 10)  # seconds to connect, seconds without a byte
+RETRIES = 2
+
+pooch.get_logger().setLevel("WARNING")  # what there is to say goes through `log`
+
+
+class DownloadError(OSError):
+    """The file cannot be had from the network; the message is one line without a full stop."""
+
+
+def fetch(
+    url: str,
+    folder: str | Path,
+    name: str,
+    *,
+    known_hash: str | None = None,
+    check: Callable[[Path], object] | None = None,
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Download `url` to folder/name, the first time; ever after the same file without a request.
+
+    known_hash  SHA-256 in hex. Without it the checksum at first use is kept in folder/name.sha256, and
+                demanded from then on, of the cached file and of a new download.
+    check       reads the file at a path and raises BadInput when it is not what it should be, as when a
+                login page comes in place of a table. It sees a download before that counts as cached.
+
+    A server's failure and a broken transfer are tried again, twice; silence and a 4xx answer are not.
+    Raises DownloadError when the file cannot be had, BadInput when the cached file changed since first use.
+    """
+    path, record = Path(folder, name), Path(folder, f"{name}.sha256")
+    try:
+        if known_hash is None and record.exists():
+            known_hash = record.read_text().strip()
+        if not path.exists():
+            log(f"Downloading {url}")
+            _download(url, path, known_hash, check)
+        elif known_hash is None and check is not None:
+            check(path)
+        found = pooch.file_hash(str(path))
+        if known_hash is None:
+            beside = record.with_name(f"{record.name}.part")
+            beside.write_text(found + "\n")
+            beside.replace(record)
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise BadInput(f"{error.filename or path}: {error.strerror or error}") from None
+    if known_hash not in (None, found):
+        raise BadInput(
+            f"{path}: has changed since it was first used (its SHA-256 is {found[:12]}..., not "
+            f"{known_hash[:12]}...): delete it to download it again"
+        )
+    return path
+
+
+def _download(url: str, path: Path, known_hash: str | None, check: Callable[[Path], object] | None) -> None:
+    """Pooch writes beside `path`, verifies, moves; it tries again after ValueError and errors of requests."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(path.name, total=None)
+        bar = SimpleNamespace(
+            update=lambda size: progress.update(task, advance=size, total=bar.total or None),
+            reset=lambda: progress.reset(task),
+            close=lambda: None,
+        )
+        transfer = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
+
+        def transfer_and_check(url: str, beside: str, caller: pooch.Pooch) -> None:
+            try:
+                transfer(url, beside, caller)
+            except (requests.ConnectionError, requests.Timeout):
+                raise DownloadError(f"no connection to {urlsplit(url).netloc}") from None
+            except requests.HTTPError as error:
+                answer = error.response
+                if answer.status_code >= 500:
+                    raise
+                raise DownloadError(f"{url}: {answer.status_code} {answer.reason}") from None
+            if check is not None:
+                try:
+                    check(Path(beside))
+                except BadInput as error:
+                    raise DownloadError(str(error).replace(str(beside), url)) from None
+
+        store = pooch.create(
+            path=path.parent,
+            base_url="",
+            registry={path.name: known_hash},
+            urls={path.name: url},
+            retry_if_failed=RETRIES,
+        )
+        try:
+            store.fetch(path.name, downloader=transfer_and_check)
+        except DownloadError:
+            raise
+        except requests.RequestException as error:
+            raise DownloadError(f"{url}: {error}") from None
+        except ValueError:
+            raise DownloadError(f"{url}: the file there has not the expected SHA-256 {known_hash}") from None
+        except OSError as error:
+            raise DownloadError(f"{path.parent}: {error.strerror or error}") from None

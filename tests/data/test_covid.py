@@ -1,0 +1,211 @@
+"""Case counts: what is plainly meant is read, all else refused in one line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data import BadInput, covid
+from data.download import DownloadError
+
+PIVOT = """\
+,Lat,Long,1/30/20,1/31/20,2/1/20,2/2/20
+,sum,sum,sum,sum,sum,sum
+Country/Region,,,,,,
+"Korea, South",36.0,128.0,1,2,5,4
+Guyana,5.0,-58.75,0,0,7,607
+"""
+SOURCE = """\
+Province/State,Country/Region,Lat,Long,1/30/20,1/31/20,2/1/20,2/2/20
+,"Korea, South",36.0,128.0,1,2,5,4
+Interior,Guyana,5.0,-58.75,0,0,3,600
+Coast,Guyana,5.1,-58.75,0,0,4,7
+"""
+COUNTS = pd.DataFrame(
+    {"Guyana": [0, 0, 7, 607], "Korea, South": [1, 2, 5, 4]},
+    pd.date_range("2020-01-30", periods=4, name="date"),
+).rename_axis(columns="country")
+
+
+def write(text: str | bytes, name: str = "cases.csv") -> Path:
+    path = Path(name).absolute()
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def same(counts: covid.CaseCounts) -> None:
+    pd.testing.assert_frame_equal(counts.cumulative, COUNTS)
+
+
+@pytest.mark.parametrize("text", [PIVOT, SOURCE], ids=["pivot", "source"])
+def test_both_formats_are_read_whatever_the_name(text: str) -> None:
+    counts = covid.read_cases(write(text, "any name.txt"))
+    same(counts)
+    assert (counts.source, counts.simulated) == ("any name.txt", False)
+    assert counts.new_cases["Korea, South"].tolist() == [1, 3, -1]
+    assert counts.new_cases["Guyana"].tolist() == [0, 7, 600]
+    assert counts.new_cases.index[0] == pd.Timestamp("2020-01-31")
+    assert set(counts.new_cases.dtypes) == {np.dtype("int64")}
+
+
+DATES = "1/30/20,1/31/20,2/1/20,2/2/20"
+MEANT = {
+    "byte order mark": "\ufeff" + SOURCE,
+    "Windows line ends": PIVOT.replace("\n", "\r\n"),
+    "whole number with a decimal point": PIVOT.replace("607", "607.0"),
+    "semicolons": PIVOT.replace(", ", "~").replace(",", ";").replace("~", ", "),
+    "tabs": SOURCE.replace(", ", "~").replace(",", "\t").replace("~", ", "),
+    "ISO dates": PIVOT.replace(DATES, "2020-01-30,2020-01-31,2020-02-01,2020-02-02"),
+    "years of four digits": PIVOT.replace("/20", "/2020"),
+    "dates in another order": PIVOT.replace(DATES, "1/30/20,1/31/20,2/2/20,2/1/20")
+    .replace("1,2,5,4", "1,2,4,5")
+    .replace("0,0,7,607", "0,0,607,7"),
+    "blanks around": SOURCE.replace(",0,0,", ", 0 ,0,").replace("Guyana", " Guyana "),
+    "empty rows at the end": PIVOT + ",,,,,,\n\n",
+}
+
+
+@pytest.mark.parametrize("text", MEANT.values(), ids=MEANT)
+def test_what_is_plainly_meant_is_read(text: str) -> None:
+    same(covid.read_cases(write(text)))
+
+
+DAMAGE = {
+    "empty cell": (PIVOT, "0,0,7,607", "0,,7,607", "row 5, column 5: '' is an empty cell"),
+    "text": (PIVOT, "607", "n/a", "row 5, column 7: 'n/a' is not a number"),
+    "not a number": (PIVOT, "607", "nan", "row 5, column 7: 'nan' is not a number"),
+    "infinite": (PIVOT, "607", "inf", "row 5, column 7: 'inf' is not a number"),
+    "rounded by a spreadsheet": (SOURCE, "600", "6E+02", "row 3, column 8: '6E+02' is not a number"),
+    "negative": (SOURCE, "600", "-600", "row 3, column 8: '-600' is negative"),
+    "fraction": (PIVOT, "607", "607.5", "row 5, column 7: '607.5' is not a whole number"),
+    "thousands": (PIVOT, "607", '"1,607"', "row 5, column 7: '1,607' is not a number"),
+    "absurd": (PIVOT, "607", "6" * 11, "row 5, column 7: '66666666666' is more than there are people"),
+    "absurdly long": (PIVOT, "607", "6" * 5000, "is more than there are people"),
+    "short row": (PIVOT, "0,0,7,607", "0,0,7", "row 5: 6 cells, but row 1 has 7"),
+    "empty row": (PIVOT, "Guyana", "\nGuyana", "row 5: 0 cells"),
+    "no name": (PIVOT, "Guyana", "", "row 5, column 1: '' is not the name of a country"),
+    "country twice": (PIVOT, "Guyana", '"Korea, South"', "row 5, column 1: 'Korea, South' stands in"),
+    "province twice": (SOURCE, "Coast", "Interior", "row 4, column 2: 'Guyana, Interior' stands in"),
+    "day missing": (PIVOT, "2/2/20", "2/3/20", "no column for the days between 2020-02-01 and 2020-02-03"),
+    "day twice": (PIVOT, "2/1/20", "1/31/20", "row 1, column 6: '1/31/20' is the day of an earlier column"),
+    "day before month": (PIVOT, "1/30/20", "30/1/20", "row 1, column 4: '30/1/20' is not a date"),
+    "column of something else": (PIVOT, "2/2/20", "total", "row 1, column 7: 'total' is not a date"),
+    "means in place of sums": (PIVOT, "sum,sum\n", "sum,mean\n", "row 2, column 7: 'mean'"),
+    "one day": (SOURCE, SOURCE, "Province/State,Country/Region,1/30/20\n,A,1\n", "row 1: two columns"),
+    "heading alone": (SOURCE, SOURCE, SOURCE.splitlines()[0], "no country"),
+    "another table": (SOURCE, SOURCE, "a,b\n1,2\n3,4\n", "neither format"),
+    "open quote": (PIVOT, "Guyana", '"Guyana', "row 5: not CSV"),
+    "empty": (PIVOT, PIVOT, "", "is empty"),
+    "blank": (PIVOT, PIVOT, " \n\n", "is empty"),
+    "web page": (PIVOT, PIVOT, "\n<!DOCTYPE html>\n<html>", "is a web page"),
+    "archive": (PIVOT, PIVOT, "PK\x03\x04rest", "is an archive"),
+}
+
+
+@pytest.mark.parametrize("text, old, new, message", DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_refused_in_one_line_that_says_where(text: str, old: str, new: str, message: str) -> None:
+    assert old in text
+    path = write(text.replace(old, new, 1))
+    with pytest.raises(BadInput) as refusal:
+        covid.read_cases(path)
+    line = str(refusal.value)
+    assert line.startswith(str(path)) and message in line
+    assert "\n" not in line and len(line) < len(str(path)) + 200
+
+
+def test_a_file_in_another_encoding_is_refused_since_names_would_be_guessed() -> None:
+    with pytest.raises(BadInput, match="row 5: not UTF-8"):
+        covid.read_cases(write(PIVOT.replace("Guyana", "Curaçao").encode("latin-1")))
+
+
+def test_a_folder_and_a_missing_file_are_refused_in_one_line() -> None:
+    for path in (Path.cwd(), Path("missing.csv")):
+        with pytest.raises(BadInput, match=f"^{path}: cannot be read: "):
+            covid.read_cases(path)
+
+
+def test_notes_tell_of_corrections_and_summed_provinces() -> None:
+    provinces, corrections = covid.read_cases(write(SOURCE)).notes
+    assert "3 rows make 2 countries" in provinces
+    assert ": 1 (Korea, South 2020-02-02)." in corrections
+    assert covid.read_cases(write(PIVOT), until="2020-02-01").notes == ()
+
+
+def test_until_is_the_last_day_read() -> None:
+    path = write(PIVOT)
+    pd.testing.assert_frame_equal(covid.load_cases(path, until="2020-02-01").cumulative, COUNTS.iloc[:3])
+    same(covid.load_cases(path, until=None))
+    same(covid.load_cases(path))  # ends before the default date: whole
+    for until in ("2020-01-30", "2020-02-03", "2019-12-31", "tomorrow"):
+        with pytest.raises(BadInput, match=f"^until: .*{until}"):
+            covid.load_cases(path, until=until)
+
+
+def test_a_file_that_starts_after_the_default_date_is_refused() -> None:
+    with pytest.raises(BadInput, match="2021-01-31 to 2021-02-02"):
+        covid.load_cases(write(PIVOT.replace("/20", "/21")))
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: object, **__: object) -> Path:
+        raise DownloadError("no connection to example.org")
+
+    monkeypatch.setattr(covid, "fetch", fetch)
+    monkeypatch.delenv("NN_DATA", raising=False)
+
+
+def test_auto_takes_NN_DATA_first(monkeypatch: pytest.MonkeyPatch, no_network: None) -> None:
+    monkeypatch.setenv("NN_DATA", str(Path.cwd()))
+    Path("covid").mkdir()
+    write(SOURCE, f"covid/{covid.SOURCE}")
+    assert covid.load_cases().source == covid.SOURCE
+    write(PIVOT, "covid/covid_19.csv")
+    assert covid.load_cases().source == "covid_19.csv"
+    write("damaged", "covid/covid_19.csv")
+    with pytest.raises(BadInput, match="covid_19.csv: neither format"):
+        covid.load_cases()
+
+
+def test_auto_downloads_into_the_cache_and_checks_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(url: str, folder: Path, name: str, *, check: object, log: object) -> Path:
+        assert url.startswith("https://") and url.endswith(name)
+        assert folder == Path(covid.__file__).parent / "cache"
+        with pytest.raises(BadInput):
+            check(write("<html>"))
+        return write(SOURCE, name)
+
+    monkeypatch.delenv("NN_DATA", raising=False)
+    monkeypatch.setattr(covid, "fetch", fetch)
+    same(covid.load_cases())
+
+
+def test_auto_without_network_says_so(monkeypatch: pytest.MonkeyPatch, no_network: None) -> None:
+    lines: list[str] = []
+    counts = covid.load_cases(log=lines.append)
+    assert counts.simulated and counts.source == "simulated epidemic (seed 0)"
+    assert "no connection to example.org" in lines[0] and "simulated" in lines[1]
+    monkeypatch.setenv("NN_DATA", str(Path.cwd()))
+    covid.load_cases(log=lines.append)
+    assert lines[2].startswith(f"NN_DATA: {Path.cwd()} holds neither")
+
+
+def test_the_simulated_epidemic_can_be_asked_for_and_cut() -> None:
+    counts = covid.load_cases("simulated", until="2020-03-01")
+    assert counts.simulated and counts.cumulative.index[-1] == pd.Timestamp("2020-03-01")
+
+
+@pytest.fixture
+def real() -> Path:
+    return Path(os.environ["NN_DATA"], "covid")
+
+
+@pytest.mark.realdata
+def test_the_sources_own_file_is_read_with_its_provinces_summed(real: Path) -> None:
+    counts = covid.load_cases(real / covid.SOURCE)
+    assert counts.cumulative.shape == (82, 201)
+    assert "289 rows make 201 countries" in counts.notes[0]
