@@ -1,0 +1,61 @@
+"""The command line: `python run.py COMMAND --help` says the rest.
+
+Exit status: 0 done; 1 a check failed (gradcheck); 2 the input or an option is wrong; 130 interrupted, with the
+state saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import sys
+
+import tyro
+from rich.console import Console
+
+from data import BadInput
+from tasks import covid, gradcheck
+from tasks.run_folder import Interrupted
+
+COMMANDS = {"covid": (covid.Covid, covid.run), "gradcheck": (gradcheck.Gradcheck, gradcheck.run)}
+
+
+def parse(arguments: list[str]):
+    """The options of the command named first. BadInput, in one line, in place of tyro's box of several."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: options for name, (options, _) in COMMANDS.items()}, prog="run.py", args=arguments,
+                description="A deep-learning library from nothing but numpy, and the studies that run on it.",
+                config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as stop:
+        if stop.code == 0:  # --help
+            raise
+        raise BadInput(" ".join(re.sub("[╭╮╰╯│─]+", " ", complaint.getvalue()).split())) from None
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        options = parse(arguments)
+        run = next(run for kind, run in COMMANDS.values() if isinstance(options, kind))
+        return 1 if run(options, Console()) is False else 0
+    except BadInput as error:
+        message = str(error)
+    except OSError as error:  # a disk that is full, a folder that went away
+        message = f"{error.filename or 'a file'}: {error.strerror or error}"
+    except Interrupted:
+        same = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
+        print(f"\nStopped; the state is saved. To go on: python run.py {shlex.join(same)} --resume", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("\nStopped; there was nothing to save yet.", file=sys.stderr)
+        return 130
+    print(f"run.py: {' '.join(message.splitlines())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

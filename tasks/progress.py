@@ -1,0 +1,34 @@
+"""What a person sees while it runs: a bar with the time left on a terminal, plain lines elsewhere.
+
+Read next: training.py, whose records these are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def show(records: Iterable[dict], start: int, epochs: int, describe: Callable[[dict], str],
+         console: Console) -> Iterator[dict]:
+    """Pass on the records of epochs start + 1 to `epochs`, showing for each `describe(record)` and the time left."""
+    if console.is_terminal:
+        columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(None), TextColumn("{task.description}"),
+                   TimeRemainingColumn())
+        with Progress(*columns, console=console, expand=True) as bar:
+            task = bar.add_task("", total=epochs, completed=start)
+            for record in records:
+                bar.update(task, completed=record["epoch"], description=describe(record))
+                yield record
+        return
+    began, shown = time.monotonic(), -1
+    for record in records:
+        epoch, now = record["epoch"], time.monotonic()
+        if (tenth := 10 * epoch // epochs) > shown:  # ten lines in all
+            shown = tenth
+            left = (now - began) / (epoch - start) * (epochs - epoch)
+            console.print(f"epoch {epoch}/{epochs}  {describe(record)}  {left:.0f} s left", highlight=False, soft_wrap=True)
+        yield record
