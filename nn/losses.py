@@ -9,6 +9,8 @@ Read next: module.py.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nn.ops import exp, expm1, log1p, log_softmax, maximum, mean, sigmoid, softmax, transpose
@@ -60,7 +62,7 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     weight      (K,), w, of the classes; 1 if left out
 
     Examples of class `ignore_index` count for nothing. The mean is over the examples, with classes weighted by
-    w[target] (0 / 0 = nan if all are ignored). A logit of +inf takes all the probability (PyTorch: nan).
+    w[target] (nan if all are ignored). A logit of +inf takes all the probability (PyTorch: nan).
     ValueError for a class that is none, or shapes that do not fit.
     """
     target = target if isinstance(target, Tensor) else np.asarray(target)
@@ -86,8 +88,7 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     loss = _soft_cross_entropy(logits, q)
     if reduction != "mean":
         return _reduce(loss, reduction)
-    with np.errstate(invalid="ignore"):
-        return sum(loss) / total
+    return sum(loss) * (1 / total if total else math.nan)
 
 
 # -- independent probabilities --------------------------------------------------------------------------------

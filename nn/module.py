@@ -106,7 +106,7 @@ class Module:
         """Write the parameters to a safetensors file, beside it and then renamed: it is never half-written."""
         path = Path(path)
         beside = path.with_name(path.name + ".tmp")
-        safetensors.numpy.save_file(self.state_dict(), beside)
+        beside.write_bytes(safetensors.numpy.save(self.state_dict()))
         os.replace(beside, path)
 
     def load(self, path: str | os.PathLike, strict: bool = True) -> None:

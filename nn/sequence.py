@@ -65,13 +65,15 @@ def _borrow(dtype, *shapes):
 # -- what the three have in common ----------------------------------------------------------------------------
 
 
-def _fill(hx, x, h0, reverse):
+def _fill(hx, x, h0, ended, reverse):
     """hx (L + 1, H + I + 1, N): what a step multiplies, [h before it; x; 1]. The steps write their h into the
     next row.
     """
     H, L = h0.shape[1], x.shape[1]
     hx[0, :H] = h0.T
     hx[:L, H:-1] = (x[:, ::-1] if reverse else x).transpose(1, 2, 0)
+    if ended is not None:  # what stands after the end does not count, even if it is nan: 0 * nan is nan
+        np.copyto(hx[:L, H:-1], 0, where=ended[:, None])
     hx[:L, -1] = 1
 
 
@@ -139,7 +141,7 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
     H = h0.shape[1]
     W = np.concatenate((weight_hh, weight_ih, (bias_ih + bias_hh)[:, None]), 1)
     hx, = _borrow(np.result_type(x, h0, W), (L + 1, W.shape[1], N))
-    _fill(hx, x, h0, reverse)
+    _fill(hx, x, h0, ended, reverse)
     for t in range(L):
         h = hx[t + 1, :H]
         np.matmul(W, hx[t], out=h)
@@ -181,7 +183,7 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
     half_W = W * np.repeat([0.5, 1], [3 * H, H]).astype(W.dtype)[:, None]
     hx, gates, c, tanh_c, spare = _borrow(np.result_type(x, h0, c0, W), (L + 1, W.shape[1], N), (L, 4 * H, N),
                                           (L + 1, H, N), (L, H, N), (H, N))
-    _fill(hx, x, h0, reverse)
+    _fill(hx, x, h0, ended, reverse)
     c[0] = c0.T
     for t in range(L):
         a = np.matmul(half_W, hx[t], out=gates[t])
@@ -249,7 +251,7 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
     half_W = W.copy()
     half_W[H:3 * H] *= 0.5
     hx, gates, spare = _borrow(np.result_type(x, h0, W), (L + 1, H + I + 1, N), (L, 4 * H, N), (H, N))
-    _fill(hx, x, h0, reverse)
+    _fill(hx, x, h0, ended, reverse)
     for t in range(L):
         a = np.matmul(half_W, hx[t], out=gates[t])
         sigmoids = a[H:3 * H]

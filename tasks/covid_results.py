@@ -96,9 +96,10 @@ def summary(metrics: dict, console: Console) -> None:
         for name, row in rows.items():
             keys = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "brier")
             cells = ["" if row.get(key) is None else f"{row[key]:.3f}" for key in keys]
-            table.add_row(name if name.startswith(part) else f"       {name}", *cells, end_section=name == "majority class")
+            name = name if name.startswith(part) else f"       {name}"
+            table.add_row(name, *cells, end_section="majority" in name)
     console.print(table)
     for part in ("train", "test"):
         (right, false_up), (missed, up) = metrics[part]["confusion"]
-        console.print(f"{part}: of {missed + up:,} rises the network called {up:,}; of {right + false_up:,} days without "
-                      f"one it called {false_up:,} a rise.", highlight=False, soft_wrap=True)
+        console.print(f"{part}: of {missed + up:,} rises the network called {up:,}; of {right + false_up:,} days "
+                      f"without one it called {false_up:,} a rise.", highlight=False, soft_wrap=True)

@@ -30,5 +30,6 @@ def show(records: Iterable[dict], start: int, epochs: int, describe: Callable[[d
         if (tenth := 10 * epoch // epochs) > shown:  # ten lines in all
             shown = tenth
             left = (now - began) / (epoch - start) * (epochs - epoch)
-            console.print(f"epoch {epoch}/{epochs}  {describe(record)}  {left:.0f} s left", highlight=False, soft_wrap=True)
+            line = f"epoch {epoch}/{epochs}  {describe(record)}  {left:.0f} s left"
+            console.print(line, highlight=False, soft_wrap=True)
         yield record

@@ -67,6 +67,8 @@ class RunFolder:
         if self.resume and saved and saved["config"] != self.config:
             others = [key for key in self.config if saved["config"].get(key) != self.config[key]]
             raise BadInput(f"--resume: the run in {path} has another {', '.join(others)}: give it the same options")
+        if self.resume and self.finished and not saved:
+            raise BadInput(f"--resume: the run in {path} is finished already")
         if not (self.resume or self.overwrite):
             if self.finished:
                 raise BadInput(f"--out: {path} holds a finished run: --overwrite replaces it, --out DIR keeps both")

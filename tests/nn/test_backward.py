@@ -1,21 +1,19 @@
-"""backward, grad, no_grad: what is differentiated, when, how often, and whose memory it is."""
+"""backward and grad: what is differentiated, when, how often, and whose memory it is."""
 
 from __future__ import annotations
-
-import threading
 
 import numpy as np
 import pytest
 
 import nn
-from nn import Tensor, fused, grad, no_grad
+from nn import Tensor, fused, grad
 
 
 def leaf(array):
     return Tensor(np.array(array, float), requires_grad=True)
 
 
-# -- order, and several uses -------------------------------------------------------------------------------------------------------
+# -- order, and several uses ---------------------------------------------------------------------------------
 
 
 def test_a_value_used_twice_is_asked_once_and_with_the_whole_gradient():
@@ -94,7 +92,26 @@ def test_what_is_not_reached_has_gradient_zero():
     assert z.grad is None
 
 
-# -- refusals ----------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("other", [np.full((5, 2), 3.0), np.full(2, 3.0), Tensor(np.full((5, 2), 3.0))])
+def test_a_gradient_has_the_dtype_of_its_argument(other):
+    x = Tensor(np.ones((1, 2), np.float32), requires_grad=True)
+    y = x * other
+    assert y.dtype == np.float64
+    assert grad(y.sum(), x, create_graph=True).dtype == np.float32
+    y.sum().backward()
+    assert x.grad.dtype == np.float32 and x.grad.tolist() == [[3 * y.shape[0]] * 2]
+
+
+def test_a_fused_op_gives_each_argument_its_own_dtype():
+    for of_x, of_weights in [(np.float32, np.float64), (np.float64, np.float32)]:
+        layer = nn.GRU(3, 2, dtype=of_weights)
+        x = Tensor(np.ones((5, 7, 3), of_x), requires_grad=True)
+        h, _ = layer(x)
+        assert h.dtype == np.float64
+        assert [dx.dtype for dx in grad(h.sum(), [x, *layer.parameters()])] == [of_x] + [of_weights] * 4
+
+
+# -- refusals ------------------------------------------------------------------------------------------------
 
 
 def test_a_graph_is_used_once_unless_retained():
@@ -138,14 +155,15 @@ def test_what_has_no_gradient():
         grad(x.sum(), Tensor(1.0))
 
 
-# -- only what is wanted -----------------------------------------------------------------------------------------------------------
+# -- only what is wanted -------------------------------------------------------------------------------------
 
 
 def test_no_gradient_is_computed_that_nobody_wants():
     def never(g, y, a, b):
         raise AssertionError("nobody wants this gradient")
 
-    left, right = nn.op(np.multiply, lambda g, y, a, b: g * b, never), nn.op(np.multiply, never, lambda g, y, a, b: g * a)
+    left = nn.op(np.multiply, lambda g, y, a, b: g * b, never)
+    right = nn.op(np.multiply, never, lambda g, y, a, b: g * a)
     x, z = leaf([1.0, 2]), leaf([3.0, 4])
     left(x, np.ones(2)).sum().backward()
     left(x, Tensor(np.ones(2))).sum().backward()
@@ -178,7 +196,7 @@ def test_detach_cuts():
     assert x.grad.tolist() == [1, 4]
 
 
-# -- higher orders -----------------------------------------------------------------------------------------------------------------
+# -- higher orders -------------------------------------------------------------------------------------------
 
 x0 = np.array([0.3, -0.7, 1.1])
 t0 = np.tanh(x0)
@@ -227,82 +245,13 @@ def test_a_gradient_is_a_constant_without_create_graph():
     assert grad(dx.sum(), g).data.tolist() == [3, 12]  # the gradient passed in is part of the graph
 
 
-# -- no_grad -----------------------------------------------------------------------------------------------------------------------
+# -- whose memory --------------------------------------------------------------------------------------------
 
 
-def test_no_grad_as_context_also_when_it_fails():
-    x = leaf(2.0)
-    with pytest.raises(KeyError), no_grad():
-        with no_grad():
-            assert not (x * x).requires_grad
-        assert not nn.concatenate([x[None], x[None]]).requires_grad
-        assert not nn.RNN(1, 1, dtype=float)(x.reshape((1, 1, 1)))[0].requires_grad
-        raise KeyError
-    assert (x * x).requires_grad
-
-
-def test_no_grad_as_decorator():
-    @no_grad()
-    def square(x):
-        """x x"""
-        return x * x
-
-    x = leaf(2.0)
-    for _ in range(2):
-        assert not square(x).requires_grad and (x * x).requires_grad
-    assert square.__name__ == "square" and square.__doc__ == "x x"
-
-
-def test_no_grad_is_of_one_thread():
-    x = leaf(2.0)
-    inside, other_is_done, recorded = threading.Event(), threading.Event(), {}
-
-    def without():
-        with no_grad():
-            inside.set()
-            other_is_done.wait(10)
-            recorded["inside"] = (x * x).requires_grad
-
-    thread = threading.Thread(target=without)
-    thread.start()
-    assert inside.wait(10)
-    recorded["outside"] = (x * x).requires_grad
-    other_is_done.set()
-    thread.join()
-    with no_grad():
-        new = threading.Thread(target=lambda: recorded.update(new=(x * x).requires_grad))
-        new.start()
-        new.join()
-    assert recorded == {"inside": False, "outside": True, "new": True}
-
-
-def test_threads_differentiate_side_by_side():
-    results = {}
-
-    def work(k):
-        x = leaf(np.full(50, 0.1 * k))
-        y = x
-        for _ in range(200):
-            y = nn.tanh(y * 1.01) + x
-        y.sum().backward()
-        results[k] = x.grad
-
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    together = dict(results)
-    for k in range(4):
-        work(k)
-        assert np.array_equal(results[k], together[k])
-
-
-# -- whose memory ------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("f", [lambda x, z: x + z, lambda x, z: nn.concatenate([x, z]), lambda x, z: x.reshape((3, 1)).mT + z,
-                               lambda x, z: nn.where(np.ones(3, bool), x, z) + z], ids=["add", "concatenate", "views", "where"])
+@pytest.mark.parametrize("f", [
+    lambda x, z: x + z, lambda x, z: nn.concatenate([x, z]), lambda x, z: x.reshape((3, 1)).mT + z,
+    lambda x, z: nn.where(np.ones(3, bool), x, z) + z,
+], ids=["add", "concatenate", "views", "where"])
 def test_two_gradients_never_share_memory(f):
     x, z = leaf([1.0, 2, 3]), leaf([4.0, 5, 6])
     y = f(x, z)
@@ -333,35 +282,3 @@ def test_values_are_not_changed_by_backward():
     before = [v.data.copy() for v in values]
     (values[1] * values[2] + values[3] * values[4] + values[4]).sum().backward()
     assert all(np.array_equal(v.data, b) for v, b in zip(values, before, strict=True))
-
-
-# -- depth -------------------------------------------------------------------------------------------------------------------------
-
-DEPTH = 100_000
-
-
-def test_a_deep_graph_forward_backward():
-    x = leaf(1.0)
-    y = x
-    for _ in range(DEPTH):
-        y = y + x
-    y.backward()
-    assert x.grad == DEPTH + 1
-
-
-def test_a_deep_graph_may_be_dropped_unused():
-    x = leaf(1.0)
-    y = x
-    for _ in range(DEPTH):
-        y = -y
-    assert y.item() == 1
-    del y
-
-
-def test_a_deep_graph_to_second_order():
-    x = leaf(2.0)
-    y = x * x
-    for _ in range(DEPTH // 4):
-        y = y * 1.0
-    dx = grad(y, x, create_graph=True)
-    assert dx.item() == 4 and grad(dx, x).item() == 2

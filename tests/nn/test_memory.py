@@ -1,4 +1,4 @@
-"""Nothing of a graph stays alive longer than it is needed. The garbage collector is off: counting references must do."""
+"""Nothing of a graph lives longer than it is needed. The garbage collector is off: counting references must do."""
 
 from __future__ import annotations
 
@@ -167,3 +167,35 @@ def test_gradients_are_released_while_they_are_walked():
         y = same(y)
     y.sum().backward()
     assert len(made) == 200 and max(most) <= 3
+
+
+# -- depth ---------------------------------------------------------------------------------------------------
+
+DEPTH = 100_000
+
+
+def test_a_deep_graph_forward_backward():
+    x = leaf()
+    y = x
+    for _ in range(DEPTH):
+        y = y + x
+    y.backward()
+    assert x.grad == DEPTH + 1
+
+
+def test_a_deep_graph_may_be_dropped_unused():
+    x = leaf()
+    y = x
+    for _ in range(DEPTH):
+        y = -y
+    assert y.item() == 1
+    del y
+
+
+def test_a_deep_graph_to_second_order():
+    x = leaf()
+    y = x * x
+    for _ in range(DEPTH // 4):
+        y = y * 1.0
+    dx = grad(y, x, create_graph=True)
+    assert dx.item() == 2 and grad(dx, x).item() == 2

@@ -18,7 +18,7 @@ def leaf(array, dtype=None):
     return Tensor(np.array(array, dtype), requires_grad=True)
 
 
-# -- making one --------------------------------------------------------------------------------------------------------------------
+# -- making one ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data, dtype", [
@@ -60,12 +60,12 @@ def test_repr_tells_dtype_and_gradient():
     assert repr(leaf([1.5])) == "Tensor([1.5], dtype=float64, requires_grad=True)"
 
 
-# -- operators ---------------------------------------------------------------------------------------------------------------------
+# -- operators -----------------------------------------------------------------------------------------------
 
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 OTHERS = {
-    "float": 1.5, "int": 2, "numpy scalar": np.float64(1.5), "0-d array": np.array(1.5), "array": X[0] + 1, "row": X[0, :1],
-    "integers": np.arange(1, 6), "Tensor": Tensor(X[1]),
+    "float": 1.5, "int": 2, "numpy scalar": np.float64(1.5), "0-d array": np.array(1.5), "array": X[0] + 1,
+    "row": X[0, :1], "integers": np.arange(1, 6), "Tensor": Tensor(X[1]),
 }
 
 
@@ -96,7 +96,8 @@ def test_python_numbers_keep_the_dtype(f, dtype):
         assert grad(y.sum(), x).dtype == dtype
 
 
-@pytest.mark.parametrize("f", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne],
+                         ids=lambda f: f.__name__)
 def test_comparisons_give_arrays_of_booleans(f):
     a, b = np.array([1.0, 2, 3]), np.array([2.0, 2, 2])
     for left, right in [(leaf(a), leaf(b)), (leaf(a), b), (a, leaf(b)), (leaf(a), 2), (leaf(a), 2.0)]:
@@ -127,10 +128,11 @@ def test_matmul_of_a_number_is_refused():
         Tensor(2.0) @ Tensor(np.zeros(3))
 
 
-# -- nothing works in place --------------------------------------------------------------------------------------------------------
+# -- nothing works in place ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("f", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow],
+                         ids=lambda f: f.__name__)
 def test_augmented_assignment_makes_a_new_tensor(f):
     a = old = leaf(X)
     a = f(a, 2)
@@ -153,11 +155,13 @@ def test_there_is_no_item_assignment():
         del x[0]
 
 
-# -- beside numpy ------------------------------------------------------------------------------------------------------------------
+# -- beside numpy --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("f", [np.exp, np.sum, np.asarray, np.array, np.mean, lambda x: np.add(x, 1), lambda x: np.concatenate([x, x]),
-                               lambda x: np.where(X > 1, x, 0), lambda x: np.matmul(x, X.mT), lambda x: np.zeros(3) + np.stack([x])])
+@pytest.mark.parametrize("f", [
+    np.exp, np.sum, np.asarray, np.array, np.mean, lambda x: np.add(x, 1), lambda x: np.concatenate([x, x]),
+    lambda x: np.where(X > 1, x, 0), lambda x: np.matmul(x, X.mT), lambda x: np.stack([x]),
+])
 def test_numpy_functions_do_not_lose_a_graph(f):
     with pytest.raises(TypeError):
         f(leaf(X))
@@ -171,24 +175,27 @@ def test_a_tensor_without_a_graph_is_an_array_to_numpy():
     assert not np.shares_memory(np.array(x), X)
 
 
-# -- indexing ----------------------------------------------------------------------------------------------------------------------
+# -- indexing ------------------------------------------------------------------------------------------------
 
+ALL = slice(None)
 INDICES = {
-    "int": 1, "negative": -1, "numpy int": np.int64(1), "slice": slice(1, None), "step": (slice(None), slice(None, None, -2)),
+    "int": 1, "negative": -1, "numpy int": np.int64(1), "slice": slice(1, None), "step": (ALL, slice(None, None, -2)),
     "none": (None, 0, None), "ellipsis": (..., 2), "ellipsis first": (0, ..., slice(1, 3)), "all": ..., "nothing": (),
-    "array": np.array([1, 0, 1, 1]), "list": [1, 1], "tuple inside": ((1, 1, 0), slice(None)), "negative array": np.array([-1, 1, -2]),
-    "2-d array": np.array([[0, 1], [1, 1]]), "range": (slice(None), range(2)), "0-d array": np.array(1), "empty array": np.zeros(0, int),
-    "two arrays": (np.array([0, 1, 1]), slice(None), np.array([4, 2, 2])), "outer": (np.array([[0], [1]]), np.array([1, 1, 2])),
+    "array": np.array([1, 0, 1, 1]), "list": [1, 1], "tuple inside": ((1, 1, 0), ALL),
+    "negative array": np.array([-1, 1, -2]), "2-d array": np.array([[0, 1], [1, 1]]), "range": (ALL, range(2)),
+    "0-d array": np.array(1), "empty array": np.zeros(0, int),
+    "two arrays": (np.array([0, 1, 1]), ALL, np.array([4, 2, 2])), "outer": (np.array([[0], [1]]), np.array([1, 1, 2])),
     "array and int": (np.array([0, 0]), 1), "array and None": (np.array([0, 0]), None), "bool": True,
-    "mask": X > 1, "mask of rows": np.array([True, False]), "mask inside": (slice(None), np.array([True, False, True])),
-    "mask and array": (X[..., 0] > 1, [1] * int((X[..., 0] > 1).sum())), "no element": X > 9, "integer Tensor": Tensor([1, 0, 1]),
-    "Tensor inside": (slice(None), Tensor([2, 0, 2])), "Tensor mask": Tensor(X > 1), "scalar": (1, 2, 3),
+    "mask": X > 1, "mask of rows": np.array([True, False]), "mask inside": (ALL, np.array([True, False, True])),
+    "mask and array": (X[..., 0] > 1, [1] * int((X[..., 0] > 1).sum())), "no element": X > 9,
+    "integer Tensor": Tensor([1, 0, 1]), "Tensor inside": (ALL, Tensor([2, 0, 2])), "Tensor mask": Tensor(X > 1),
+    "scalar": (1, 2, 3),
 }
 
 
 @pytest.mark.parametrize("name", INDICES)
 def test_indexing(name):
-    """x[index] picks elements: the gradient of each is the sum of what its copies get, found here one copy at a time."""
+    """x[index] picks elements: the gradient of each is the sum of what its copies get, here one copy at a time."""
     index = INDICES[name]
     to_numpy = index.data if isinstance(index, Tensor) else index
     if isinstance(index, tuple):
@@ -218,7 +225,7 @@ def test_unpacking_differentiates():
     assert grad(a + 2 * b + 5 * c, x).data.tolist() == [1, 2, 5]
 
 
-# -- 0-d and empty -----------------------------------------------------------------------------------------------------------------
+# -- 0-d and empty -------------------------------------------------------------------------------------------
 
 
 def test_a_number_is_a_0_d_array_all_the_way():
