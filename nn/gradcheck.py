@@ -22,7 +22,11 @@ from nn.tensor import Tensor, grad
 
 
 class GradientError(AssertionError):
-    """A gradient is wrong; the message says which, where, and how to see it again."""
+    """A gradient is wrong; the message says which, where, and how to see it again. error: the relative one."""
+
+    def __init__(self, message: str, error: float):
+        super().__init__(message)
+        self.error = error
 
 
 def gradcheck(f: Callable, *inputs, order: int = 1, tolerance: float = 1e-7, seed: int = 0) -> float:
@@ -132,4 +136,4 @@ def _check(f, inputs, i, weights, chosen, tolerance, seed, rng):
         f"{numeric:.10g}; relative error {error:.2g}, tolerance {tolerance:.0e}\n"
         f"  worst at element {worst}: backward says {dx[worst]:.10g}, it is {elements[worst]:.10g}\n"
         f"  v = {np.array2string(v, precision=3, threshold=8, prefix='  v = ')}\n"
-        f"  to see it again: gradcheck(f, *inputs, seed={seed})")
+        f"  to see it again: gradcheck(f, *inputs, seed={seed})", error)

@@ -1,8 +1,8 @@
 """The table of derivatives: every other primitive, one row each, and below it what is composed of them.
 
 In a vjp, g is the gradient of the result y. A comparison gives an array of booleans, for Tensors as for arrays,
-and is a constant to a derivative. To add an op: one row here and one row in the table of tests/nn/test_ops.py;
-its gradient check says yes or no.
+and is a constant to a derivative. To add an op: one row here and one in the table of tasks/gradcheck.py, whose
+check says yes or no.
 
 Read next: losses.py, or gradcheck.py.
 """

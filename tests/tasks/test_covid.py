@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression
 import nn
 from tasks import covid
 
-
 SHORT = {"cell": "gru", "L": 3, "csv": "simulated", "epochs": 3, "hidden": 4}
 
 
