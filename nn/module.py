@@ -106,8 +106,11 @@ class Module:
         """Write the parameters to a safetensors file, beside it and then renamed: it is never half-written."""
         path = Path(path)
         beside = path.with_name(path.name + ".tmp")
-        beside.write_bytes(safetensors.numpy.save(self.state_dict()))
-        os.replace(beside, path)
+        try:
+            beside.write_bytes(safetensors.numpy.save(self.state_dict()))
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def load(self, path: str | os.PathLike, strict: bool = True) -> None:
         """Read the parameters from a safetensors file. One of PyTorch's will do: names and shapes are the same."""
