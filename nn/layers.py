@@ -139,7 +139,8 @@ class _Recurrent(Module):
                 outs.append(h)
                 last.append(end)
             x = outs[0] if D == 1 else concatenate(outs, axis=-1)
-        return (x if self.batch_first else swapaxes(x, 0, 1)), [stack(s) for s in zip(*last, strict=True)]
+        last = [stack(s) if len(s) > 1 else reshape(s[0], (1, *s[0].shape)) for s in zip(*last, strict=True)]
+        return (x if self.batch_first else swapaxes(x, 0, 1)), last
 
     def extra_repr(self) -> str:
         words = [f"{self.input_size}, {self.hidden_size}"]

@@ -22,6 +22,8 @@ Read next: layers.py.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import deque
 
 import numpy as np
@@ -46,19 +48,19 @@ class _Loan:
 
 def _borrow(dtype, *shapes):
     """Uninitialised arrays, cut from one piece of memory: from the shelf, if there is one of this size."""
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    memory = None
+    sizes = [math.prod(shape) for shape in shapes]
+    total, memory = sum(sizes), None
     for _ in range(len(_shelf)):
         try:
             candidate = _shelf.popleft()
         except IndexError:  # another thread took it
             break
-        if candidate.dtype == dtype and candidate.size == sum(sizes):
+        if candidate.size == total and candidate.dtype == dtype:
             memory = candidate
             break
         _shelf.append(candidate)
-    whole = np.asarray(_Loan(np.empty(sum(sizes), dtype) if memory is None else memory))
-    ends = np.cumsum(sizes)
+    whole = np.asarray(_Loan(np.empty(total, dtype) if memory is None else memory))
+    ends = itertools.accumulate(sizes)
     return [whole[end - size:end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
 
 
@@ -91,34 +93,39 @@ def _results(hx, H, ended, reverse):
     return (h[::-1] if reverse else h).transpose(2, 0, 1), hx[-1, :H].T
 
 
-def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted_x):
-    """Backward through the steps, from the last: dx (N, L, I) or None, dh0 (N, H), and dW.
+def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
+    """Backward through the steps, from the last: dx (N, L, I), dh0 (N, H) and dW; None for dx and dh0 if not wanted.
 
-    `step(t, dh, da)` turns the gradient dh of h[t] into da, that of W hx[t], and leaves in dh what reaches h[t - 1]
-    beside that product.
+    `step(t, dh, da)` turns the gradient dh of h[t], which is its to change, into da, that of W hx[t], and returns what
+    reaches h[t - 1] beside that product, or None.
     """
+    wanted_x, wanted_h0 = wanted[:2]
     L, K, N = hx.shape[0] - 1, *hx.shape[1:]
     reach = K - 1 if wanted_x else H
-    dhx, da, dh, dx = _borrow(hx.dtype, (reach, N), (len(W), N), (H, N), (L, reach - H, N))
+    dh, dhx, da, dx = _borrow(hx.dtype, (H, N), (reach, N), (len(W), N), (L, reach - H, N))
     dh[...] = 0 if gh_n is None else gh_n.T
     if gh is not None:
         gh = (gh[:, ::-1] if reverse else gh).transpose(1, 2, 0)
-    back, dW = W[:, :reach].T, np.zeros_like(W)
+    back, dW = np.ascontiguousarray(W[:, :reach].T), np.zeros_like(W)
     for t in reversed(range(L)):
+        held = None
         if ended is not None:
             held = dh * ended[t]
             dh[:, ended[t]] = 0
         if gh is not None:
             dh += gh[t] if ended is None else gh[t] * ~ended[t]
-        step(t, dh, da)
+        past = step(t, dh, da)
         dW += da @ hx[t].T
+        if t == 0 and not (wanted_x or wanted_h0):
+            break
         np.matmul(back, da, out=dhx)
-        dh += dhx[:H]
+        dh = dhx[:H]
+        for more in (past, held):
+            if more is not None:
+                dh += more
         dx[t] = dhx[H:]
-        if ended is not None:
-            dh += held
-    dx = dx.transpose(2, 0, 1) if wanted_x else None
-    return dx[:, ::-1] if wanted_x and reverse else dx, dh.T, dW
+    dx = dx.transpose(2, 0, 1)
+    return (dx[:, ::-1] if reverse else dx) if wanted_x else None, dh.T if wanted_h0 else None, dW
 
 
 def _columns(dW, H):
@@ -157,9 +164,8 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
                 np.multiply(h, h, out=da)
                 np.subtract(1, da, out=da)
                 da *= dh
-            dh[...] = 0
 
-        dx, dh0, dW = _through_time(hx, W, H, *g, ended, reverse, step, wanted[0])
+        dx, dh0, dW = _through_time(hx, W, H, *g, ended, reverse, step, wanted)
         return dx, dh0, *_columns(dW, H)
 
     return _results(hx, H, ended, reverse), backward
@@ -178,9 +184,10 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
     """
     N, L, _ = x.shape
     H = h0.shape[1]
-    order = np.r_[:2 * H, 3 * H:4 * H, 2 * H:3 * H]  # here i f o g: the three sigmoids side by side
+    order = [*range(2 * H), *range(3 * H, 4 * H), *range(2 * H, 3 * H)]  # here i f o g: the sigmoids side by side
     W = np.concatenate((weight_hh, weight_ih, (bias_ih + bias_hh)[:, None]), 1)[order]
-    half_W = W * np.repeat([0.5, 1], [3 * H, H]).astype(W.dtype)[:, None]
+    half_W = W.copy()
+    half_W[:3 * H] *= 0.5
     hx, gates, c, tanh_c, spare = _borrow(np.result_type(x, h0, c0, W), (L + 1, W.shape[1], N), (L, 4 * H, N),
                                           (L + 1, H, N), (L, H, N), (H, N))
     _fill(hx, x, h0, ended, reverse)
@@ -222,10 +229,9 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
             np.subtract(1, slope[3 * H:], out=slope[3 * H:])
             da *= slope
             np.multiply(dc, f, out=dc)
-            dh[...] = 0
 
-        dx, dh0, dW = _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted[0])
-        return dx, dh0, dc.T, *_columns(dW[np.argsort(order)], H)
+        dx, dh0, dW = _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted)
+        return dx, dh0, dc.T, *_columns(dW[order], H)
 
     return (*_results(hx, H, ended, reverse), c[L].T), backward
 
@@ -267,7 +273,7 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         _hold(hx, t, H, ended)
 
     def backward(g, wanted):
-        slope, = _borrow(hx.dtype, (2 * H, N))
+        slope, past = _borrow(hx.dtype, (2 * H, N), (H, N))
 
         def step(t, dh, da):
             a, h = gates[t], hx[t, :H]
@@ -275,9 +281,8 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
             dm, dr, dz, dq = da.reshape(4, H, N)
             np.subtract(h, n, out=dz)
             dz *= dh
-            np.multiply(dh, z, out=dq)  # what reaches h[t - 1] past the product
-            np.subtract(dh, dq, out=dm)
-            dh[...] = dq
+            np.multiply(dh, z, out=past)
+            np.subtract(dh, past, out=dm)
             np.multiply(n, n, out=dq)  # dm = dh (1 - z) (1 - n^2)
             np.subtract(1, dq, out=dq)
             dm *= dq
@@ -287,8 +292,9 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
             np.multiply(s, s, out=slope)
             np.subtract(s, slope, out=slope)
             da[H:3 * H] *= slope
+            return past
 
-        dx, dh0, dW = _through_time(hx, W, H, *g, ended, reverse, step, wanted[0])
+        dx, dh0, dW = _through_time(hx, W, H, *g, ended, reverse, step, wanted)
         m, r_and_z, q = dW[:H], dW[H:3 * H], dW[3 * H:]
         by_x, by_h = np.concatenate((r_and_z, m)), np.concatenate((r_and_z, q))
         return dx, dh0, by_x[:, H:-1], by_h[:, :H], by_x[:, -1], by_h[:, -1]

@@ -125,6 +125,9 @@ def kept_shape(x, axis=None) -> tuple[int, ...]:
 
 def _sum(x, axis=None, keepdims=False):
     """Sum over `axis`: an int, a tuple of them, or None for all."""
+    if x.ndim == 2 and axis in (0, (0,)):  # a bias's gradient; 2 us as a product, 13 as a sum, of (1024, 2)
+        y = np.ones(len(x), x.dtype) @ x
+        return y[None] if keepdims else y
     return np.sum(x, axis=axis, keepdims=keepdims)
 
 

@@ -149,11 +149,11 @@ def spoilt(function, spoil):
 
 
 def change(i, f):
-    return lambda dxs, g: dxs[:i] + [f(dxs[i])] + dxs[i + 1:]
+    return lambda dxs, g: dxs[:i] + [None if dxs[i] is None else f(dxs[i])] + dxs[i + 1:]
 
 
 def only_if_h_n_is_used(dxs, g):
-    return dxs if g[1] is None else [1.01 * dx for dx in dxs]
+    return dxs if g[1] is None else [dx if dx is None else 1.01 * dx for dx in dxs]
 
 
 LSTM = [rng.standard_normal(shape) for shape in [(5, 4, 3), (5, 2), (5, 2), (8, 3), (8, 2), (8,), (8,)]]

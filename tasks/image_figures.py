@@ -1,0 +1,80 @@
+"""The figures of the image study: grids of images, crisp at any screen, and the learning curve.
+
+As in figures.py, a figure is a function from results to a `Figure`. Images are enlarged by whole factors, nearest
+neighbour, a pixel of the file for a pixel of the grid, with thin white gaps.
+
+Read next: report.py or README.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tasks.figures import SET_COLOUR
+
+DPI = 100
+GAP = 2  # pixels between images, before they are enlarged
+
+
+def image_grid(images: np.ndarray, *, title: str, rows: list[str] | None = None, columns: list[str] | None = None,
+               width: int = 1000) -> Figure:
+    """A grid of images under a title.
+
+    images      (R, K, size, size, C) uint8, C = 3 or 1
+    rows        R labels at the left; columns: K labels above
+    width       pixels that the grid should have, about: the factor of enlargement is the whole number that fits best
+    """
+    R, K, size, _, _ = images.shape
+    grid = np.full((R, size + GAP, K, size + GAP, 3), 255, np.uint8)
+    grid[:, :size, :, :size] = images.transpose(0, 2, 1, 3, 4)
+    grid = grid.reshape(R * (size + GAP), K * (size + GAP), 3)[:-GAP, :-GAP]
+    factor = max(1, round(width / grid.shape[1]))
+    grid = grid.repeat(factor, 0).repeat(factor, 1)
+
+    height, width = grid.shape[:2]
+    left, top, margin = (150 if rows else 20), (70 if columns else 46), 20
+    total = left + width + margin, top + height + margin
+    figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / total[0], margin / total[1], width / total[0], height / total[1]))
+    axes.imshow(grid, interpolation="none", aspect="auto")
+    axes.axis("off")
+    figure.text(20 / total[0], 1 - 28 / total[1], title, fontsize=11, fontweight="bold", parse_math=False)
+    step = (size + GAP) * factor
+    for r, label in enumerate(rows or []):
+        figure.text((left - 10) / total[0], (margin + height - (r * step + size * factor / 2)) / total[1], label,
+                    ha="right", va="center", fontsize=9, parse_math=False)
+    for k, label in enumerate(columns or []):
+        figure.text((left + k * step + size * factor / 2) / total[0], (margin + height + 6) / total[1], label,
+                    ha="center", va="bottom", fontsize=9, parse_math=False)
+    return figure
+
+
+def elbo_by_epoch(history: pd.DataFrame, *, title: str, constant: float) -> Figure:
+    """The learning curve: the negative ELBO, and beside it the two parts that it is the sum of.
+
+    history     a row an epoch: epoch, and train_ and test_ negative_elbo, reconstruction, kl (nats an image)
+    constant    the reconstruction term of the best constant image, test set: what a model that ignores its code scores
+    """
+    figure = Figure(figsize=(11, 4), dpi=150, layout="constrained", facecolor="white")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
+    names = {"negative_elbo": "negative ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+    for axes, (name, words) in zip(figure.subplots(1, 3), names.items(), strict=True):
+        for part, colour in SET_COLOUR.items():
+            axes.plot(history["epoch"], history[f"{part}_{name}"], color=colour, linewidth=1.6, label=part,
+                      marker="o" if len(history) == 1 else None)
+        if name == "reconstruction":
+            axes.axhline(constant, color="#777777", linewidth=1.2, linestyle=(0, (4, 4)),
+                         label="best constant image (test)")
+        axes.set_title(words, fontsize=10, loc="left")
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(color="#E4E4E4", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=9)
+        axes.legend(frameon=False, fontsize=9)
+    figure.get_axes()[0].set_ylabel("nats an image")
+    return figure
