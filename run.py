@@ -16,10 +16,14 @@ import tyro
 from rich.console import Console
 
 from data import BadInput
-from tasks import covid, gradcheck
+from tasks import covid, gradcheck, vae
 from tasks.run_folder import Interrupted
 
-COMMANDS = {"covid": (covid.Covid, covid.run), "gradcheck": (gradcheck.Gradcheck, gradcheck.run)}
+COMMANDS = {
+    "covid": (covid.Covid, covid.run),
+    "vae": (vae.Vae, vae.run),
+    "gradcheck": (gradcheck.Gradcheck, gradcheck.run),
+}
 
 
 def parse(arguments: list[str]):

@@ -5,13 +5,11 @@ Read next: figures.py and world_map.py.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import safetensors.numpy
-from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +18,7 @@ from data.countries import iso2
 from data.windows import latest_windows
 from nn import Module
 from tasks import figures
+from tasks.figures import png
 from tasks.run_folder import RunFolder
 from tasks.world_map import world_map
 
@@ -71,13 +70,6 @@ def tomorrow(new_cases: pd.DataFrame, L: int, predict: Callable[[np.ndarray], np
         "probability": predict(latest_windows(new_cases, L)).astype(float),
         "last_day": f"{new_cases.index[-1]:%Y-%m-%d}",
     })
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file, 150 dots per inch."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150)
-    return file.getvalue()
 
 
 def summary(metrics: dict, console: Console) -> None:

@@ -8,6 +8,8 @@ Read next: tasks/world_map.py, the one picture that is not made by matplotlib.
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -94,6 +96,13 @@ def correlation_excerpt(correlation: pd.DataFrame, *, title: str, countries: lis
                     rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(countries)), countries, parse_math=False)
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the content of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def _canvas(title: str, size: tuple[float, float] = (7.2, 4.6)) -> tuple[Figure, Axes]:

@@ -19,8 +19,9 @@ import pandas as pd
 from rich.console import Console
 
 import nn
-from data.drawn_faces import load_drawn_faces
-from data.faces import Images, read_images, resize, split
+from data import BadInput
+from data.drawn_faces import SIDE, load_drawn_faces
+from data.faces import Images, read_images, shrink, split
 from data.mnist import read_mnist
 from tasks.options import check_ranges, default_folder, identity
 from tasks.progress import show
@@ -83,7 +84,11 @@ def prepare(config: Vae, log=print) -> Data:
         train_images, test_images = read_mnist(log)
         return Data(train_images.pixels, test_images.pixels, train_images.source, False)
     if config.images in ("auto", "drawn"):
-        images = load_drawn_faces(config.size, log)
+        if config.size > SIDE:
+            raise BadInput(f"--size: the drawn faces have {SIDE} pixels along a side, not {config.size}")
+        faces, _ = load_drawn_faces(log=log)
+        images = Images(np.stack([np.rint(shrink(face, config.size)).astype(np.uint8) for face in faces]),
+                        "drawn faces (simulated)", simulated=True)
     else:
         images = read_images(config.images, config.size, log=log)
     for note in images.notes:
@@ -258,8 +263,8 @@ def run(config: Vae, console: Console) -> dict:
 
     data = prepare(config, log)
     layout = Layout(data.train.shape[1], data.train.shape[3], config.per_channel)
-    log(f"{data.source}: {len(data.train):,} images to train, {len(data.test):,} to test, {layout.size} x {layout.size} "
-        f"pixels, {'colour' if layout.channels == 3 else 'grey'}.")
+    log(f"{data.source}: {len(data.train):,} images to train, {len(data.test):,} to test, {layout.size} x "
+        f"{layout.size} pixels, {'colour' if layout.channels == 3 else 'grey'}.")
     name = f"vae-kl-{config.kl:g}" if isinstance(config.kl, float) else f"vae-kl-{config.kl}"
     pixels = hashlib.sha256(data.train.tobytes() + data.test.tobytes()).hexdigest()
     folder = RunFolder(config.out or default_folder(config, name, "kl"),

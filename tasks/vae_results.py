@@ -15,8 +15,193 @@ from rich.console import Console
 from rich.table import Table
 
 import nn
-from tasks import image_figures as figures
-from tasks.covid_results import png
+from tasks.figures import png
+from tasks.image_figures import elbo_by_epoch, image_grid
 from tasks.run_folder import RunFolder
 
-ACTIVE = 0.01  # variance of a posterior mean over the data, above which a latent counts as used
+# -- what is measured ---------------------------------------------------------------------------------------------
+
+
+def measure(model, layout, data, config, history: pd.DataFrame) -> dict:
+    """All that `metrics.json` holds.
+
+    model, layout, data, config     the VAE, its Layout, the Data and the Vae options: see vae.py
+    history                         a row an epoch; the last is the model as it is
+
+    In nats an image, for both sets: negative_elbo = reconstruction + kl, the weight in it 1 whatever was optimised;
+    bits_per_dimension, the negative ELBO in bits a number; active_units, the latents whose posterior mean has a
+    variance over the data above 0.01 (Burda, Grosse & Salakhutdinov 2016, section 5.2); and constant_image, the
+    reconstruction term of the mean training image, which a model that ignores its code cannot beat.
+    """
+    last = history.iloc[-1]
+    sets = {"train": data.train, "test": data.test}
+    constant = np.clip(data.train.mean(axis=0, dtype=np.float64) / 255, 1e-6, 1 - 1e-6)
+    results = {}
+    for part, pixels in sets.items():
+        mean = encode(model, layout, pixels)[0]
+        x = pixels.mean(axis=0, dtype=np.float64) / 255  # the cross-entropy is linear in x: the mean image will do
+        results[part] = {name: float(last[f"{part}_{name}"]) for name in ("negative_elbo", "reconstruction", "kl")} | {
+            "bits_per_dimension": float(last[f"{part}_negative_elbo"]) / (layout.rows * layout.width * math.log(2)),
+            "active_units": int((mean.var(axis=0) > 0.01).sum()),
+            "constant_image": float(-(x * np.log(constant) + (1 - x) * np.log(1 - constant)).sum()),
+        }
+    results["test"]["importance_weighted"] = importance_weighted(model, layout, data.test[:1000])
+    if config.kl == "learned":
+        results["learned"] = calibrated(last, layout)
+    return {
+        "data": {"source": data.source, "simulated": data.simulated, "train": len(data.train), "test": len(data.test),
+                 "size": layout.size, "channels": layout.channels},
+        "kl": config.kl,
+        **results,
+        "parameters": sum(p.size for p in model.parameters()),
+        "seconds_per_epoch": float(history["seconds"].median()),
+    }
+
+
+@nn.no_grad()
+def encode(model, layout, pixels: np.ndarray, part: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Means and log-variances (n rows, Z) of the posteriors of images (n, size, size, C)."""
+    pairs = [model.encode(nn.Tensor(layout.to_rows(pixels[i:i + part]))) for i in range(0, len(pixels), part)]
+    return tuple(np.concatenate([pair[k].data for pair in pairs]) for k in (0, 1))
+
+
+@nn.no_grad()
+def importance_weighted(model, layout, pixels: np.ndarray, samples: int = 100) -> float:
+    """A bound on -log p(x) that is closer than the negative ELBO, in nats an image.
+
+        -log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x),    z_k ~ q(z | x),    K = samples
+
+    pixels (n, size, size, C). Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders", equation 8.
+    """
+    rng, total = np.random.default_rng(0), 0.0
+    for pixel in pixels:
+        x = layout.to_rows(pixel[None])  # (rows, D)
+        mean, log_var = (np.repeat(t.data, samples, axis=0) for t in model.encode(nn.Tensor(x)))
+        noise = rng.standard_normal(mean.shape).astype(mean.dtype)
+        z = mean + np.exp(log_var / 2) * noise
+        logits = model.logits(nn.Tensor(z))
+        log_x = -nn.binary_cross_entropy_with_logits(logits, x.repeat(samples, 0), "none").data.sum(axis=1)
+        log_z = -0.5 * (z**2).sum(axis=1) + 0.5 * (noise**2 + log_var).sum(axis=1)  # the constants cancel
+        log_w = (log_x + log_z).astype(float).reshape(-1, samples)
+        total -= (nn.logsumexp(log_w, axis=1) - math.log(samples)).sum()
+    return total / len(pixels)
+
+
+def calibrated(last: pd.Series, layout) -> dict:
+    """What the learned weight amounts to: sigma^2, the mean squared error of the training images, see `vae.loss`.
+
+    sigma       standard deviation of the Gaussian decoder; pixels are from 0 to 1
+    kl_weight   sigma^2: the weight of the KL term against half the squared error
+    train, test     negative ELBO with that decoder, a density of pixels, nats an image (it can be negative)
+    """
+    variance, dimensions = float(last["train_squared_error"]), layout.rows * layout.width
+
+    def negative_elbo(part):
+        error = last[f"{part}_squared_error"] / variance
+        return float(dimensions / 2 * (math.log(2 * math.pi * variance) + error) + last[f"{part}_kl"])
+
+    return {"sigma": math.sqrt(variance), "kl_weight": variance, "train": negative_elbo("train"),
+            "test": negative_elbo("test")}
+
+
+# -- what is written ----------------------------------------------------------------------------------------------
+
+
+def write_results(folder: RunFolder, config, data, layout, model, history: pd.DataFrame, metrics: dict) -> None:
+    """Write the folder of a run that is finished. The images shown are the same for every weight of the KL term."""
+    weights = {"learned": "KL weight learned", "anneal": "KL weight from 0 to 1"}
+    weight = weights[config.kl] if isinstance(config.kl, str) else f"KL weight {config.kl:g}"
+    where = f"{weight}{', each channel by itself' if config.per_channel else ''}: {data.source}"
+    constant = metrics["test"]["constant_image"]
+    pictures = {
+        "learning_curve": elbo_by_epoch(history, title=f"Negative ELBO, {where}", constant=constant),
+        "reconstructions": reconstructions(model, layout, data.test, f"Test images, and from their codes, {where}"),
+        "prior_samples": prior_samples(model, layout, f"Samples from the prior, {where}"),
+        "posterior_samples": posterior_samples(model, layout, data.test, f"Samples from posteriors, {where}"),
+        "interpolation": interpolation(model, layout, data.test, f"From one test image to another, {where}"),
+        "traversal": traversal(model, layout, data.test, f"The latents that vary most, one at a time, {where}"),
+    }
+    folder.finish({
+        "history.csv": history.to_csv(index=False),
+        "model.safetensors": safetensors.numpy.save(model.state_dict()),
+        **{f"{name}.png": png(figure) for name, figure in pictures.items()},
+    }, metrics)
+
+
+@nn.no_grad()
+def decode(model, layout, z: np.ndarray) -> np.ndarray:
+    """Codes (n rows, Z) -> images (n, size, size, C) uint8."""
+    p = model.decode(nn.Tensor(z.astype(np.float32))).data
+    return np.rint(255 * layout.to_images(p)).astype(np.uint8)
+
+
+def choose(pixels: np.ndarray, count: int) -> np.ndarray:
+    """The same few images of a set, whatever the model; some twice if there are too few."""
+    return pixels[np.resize(np.random.default_rng(0).permutation(len(pixels)), count)]
+
+
+def reconstructions(model, layout, pixels: np.ndarray, title: str):
+    """Twenty images above what is decoded from the means of their posteriors."""
+    originals = choose(pixels, 20)
+    decoded = decode(model, layout, encode(model, layout, originals)[0])
+    rows = np.stack([originals[:10], decoded[:10], originals[10:], decoded[10:]])
+    return image_grid(rows, title=title, rows=["test image", "reconstruction"] * 2)
+
+
+def prior_samples(model, layout, title: str):
+    """Fifty samples of z ~ N(0, I), decoded."""
+    z = np.random.default_rng(0).standard_normal((50 * layout.rows, model.latent))
+    return image_grid(decode(model, layout, z).reshape(5, 10, layout.size, layout.size, layout.channels), title=title)
+
+
+def posterior_samples(model, layout, pixels: np.ndarray, title: str):
+    """Twenty images, and below each two samples of its posterior, decoded."""
+    originals = choose(pixels, 20)
+    mean, log_var = encode(model, layout, originals)
+    rng = np.random.default_rng(0)
+    samples = [decode(model, layout, mean + np.exp(log_var / 2) * rng.standard_normal(mean.shape)) for _ in range(2)]
+    rows = np.stack([images[half] for half in (slice(10), slice(10, 20)) for images in (originals, *samples)])
+    return image_grid(rows, title=title, rows=["test image", "sample", "sample"] * 2)
+
+
+def interpolation(model, layout, pixels: np.ndarray, title: str, pairs: int = 6, steps: int = 8):
+    """From one image to another on the straight line between the means of their posteriors."""
+    ends = choose(pixels, 2 * pairs)
+    mean = encode(model, layout, ends)[0].reshape(pairs, 2, layout.rows, -1)
+    share = np.linspace(0, 1, steps)[:, None, None]
+    rows = [[a, *decode(model, layout, ((1 - share) * za + share * zb).reshape(steps * layout.rows, -1)), b]
+            for (a, b), (za, zb) in zip(ends.reshape(pairs, 2, *ends.shape[1:]), mean, strict=True)]
+    columns = ["test image", *(f"{100 * s:.0f} %" for s in share.ravel()), "test image"]
+    return image_grid(np.array(rows), title=title, columns=columns)
+
+
+def traversal(model, layout, pixels: np.ndarray, title: str, most: int = 8):
+    """One latent at a time from -3 to 3, all others 0: the latents whose posterior mean varies most over the images."""
+    variance = encode(model, layout, pixels)[0].var(axis=0)
+    latents = np.argsort(-variance, kind="stable")[:most]
+    values = np.linspace(-3, 3, 9)
+    z = np.zeros((len(latents), len(values), layout.rows, model.latent))
+    for row, latent in enumerate(latents):
+        z[row, :, :, latent] = values[:, None]
+    images = decode(model, layout, z.reshape(-1, model.latent))
+    return image_grid(images.reshape(len(latents), len(values), *images.shape[1:]), title=title,
+                      rows=[f"z{latent}, variance {variance[latent]:.2f}" for latent in latents],
+                      columns=[f"{value:g}" for value in values])
+
+
+def summary(metrics: dict, console: Console) -> None:
+    """Print the results, and beside them the best image that takes no code."""
+    table = Table(title=f"{metrics['data']['source']}: nats an image (ELBO: weight 1, whatever was optimised)",
+                  box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("", "neg. ELBO", "reconstr.", "KL", "bits/dim", "active", "best constant"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for part in ("train", "test"):
+        m = metrics[part]
+        table.add_row(part, f"{m['negative_elbo']:.1f}", f"{m['reconstruction']:.1f}", f"{m['kl']:.1f}",
+                      f"{m['bits_per_dimension']:.3f}", str(m["active_units"]), f"{m['constant_image']:.1f}")
+    console.print(table)
+    console.print(f"-log p(x) of test images is at most {metrics['test']['importance_weighted']:.1f} nats "
+                  "(100 importance samples).", highlight=False, soft_wrap=True)
+    if "learned" in metrics:
+        console.print(f"The learned weight amounts to {metrics['learned']['kl_weight']:.4f} against half the squared "
+                      f"error (sigma = {metrics['learned']['sigma']:.3f}).", highlight=False, soft_wrap=True)

@@ -1,0 +1,275 @@
+"""A folder of pictures, any folder, made into equal small squares that are held in memory.
+
+Read next: drawn_faces.py and mnist.py, which give the same class; tasks/vae.py, which learns from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import track
+
+from data import BadInput
+
+CACHE = Path(__file__).parent / "cache" / "images"
+FEW = 1000
+MOST_PIXELS = 2**26  # 200 MB decoded
+MOST_BYTES = 2**28
+BROKEN = "broken, or of a kind that Pillow cannot decode"
+EXTENSIONS = Image.registered_extensions()
+
+
+@dataclass(frozen=True)
+class Images:
+    """n square images of one size.
+
+    pixels     (n, size, size, C) uint8; C = 3: red, green, blue; C = 1: grey, 0 is black
+    source     short name for titles and metrics
+    simulated  True when a program drew them
+    notes      plain sentences for the log
+    names      n paths relative to the folder that was read, or None
+    """
+
+    pixels: np.ndarray
+    source: str
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def split(n: int, seed: int, test_share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training and of the test images, shuffled: n -> (n - m,) and (m,), m = round(test_share n).
+
+    The same for the same n and seed. Raises BadInput where one of the two would be empty.
+    """
+    m = round(test_share * n)
+    if not 0 < m < n:
+        raise BadInput(f"images: {n} cannot be split into training and test images")
+    order = np.random.default_rng(seed).permutation(n)
+    return order[m:], order[:m]
+
+
+def read_images(
+    folder: str | Path, size: int = 32, workers: int | None = None, log: Callable[[str], None] = print
+) -> Images:
+    """Every picture in a folder and in the folders inside, in any format that Pillow reads, as size x size pixels.
+
+    Made upright (EXIF), laid on white where transparent, 16 bits scaled to 8; of an animation the first frame.
+    Grey if every one is grey in content, though it be stored as RGB; else all are RGB. Colour profiles are not
+    applied. The square in the middle is averaged (see `shrink`), never enlarged. Of pictures that have become
+    equal pixel for pixel only the first stays, so that none is in the training and in the test set.
+    The order is that of the relative paths, whatever the number of workers (threads; None: one a core).
+
+    Files that cannot be used are skipped; the notes say how many, and why. The result is kept in data/cache under
+    a hash of all names and bytes, so that an unchanged folder is not decoded again.
+
+    Raises BadInput for a folder that is missing, not a folder, empty, or without one usable picture.
+    """
+    folder = Path(folder)
+    if size < 1:
+        raise BadInput(f"size: {size} is not a number of pixels")
+    if not folder.is_dir():
+        why = "is a file: name the folder that it is in" if folder.exists() else "there is no such folder"
+        raise BadInput(f"{folder}: {why}")
+    files = sorted(_walk(folder))
+    if not files:
+        raise BadInput(f"{folder}: holds no file")
+
+    log(f"Reading {folder}, files: {len(files)}.")
+    paths = [folder / name for name in files]
+    key = hashlib.sha256(Path(__file__).read_bytes())
+    key.update(json.dumps([PIL.__version__, size, files, _each(_digest, paths, "Hashing", workers)]).encode())
+    kept = CACHE / f"{key.hexdigest()[:32]}.npz"
+    try:
+        pixels, names, notes = _load(kept)
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):  # not there, or damaged
+        with warnings.catch_warnings():  # here, since a filter is for all threads
+            warnings.simplefilter("ignore")
+            squares = _each(lambda path: _read(path, size), paths, "Decoding", workers)
+        pixels, names, notes = _select(files, squares, size)
+        if not names:
+            raise BadInput(f"{folder}: not one usable picture. {' '.join(notes)}") from None
+        try:
+            _save(kept, pixels, names, notes)
+        except OSError as error:
+            log(f"{kept.parent}: {error.strerror or error}: the images are not kept for the next time.")
+    if len(names) < FEW:
+        notes += (f"Images: {len(names)}, which is few for a variational autoencoder: it will overfit.",)
+    return Images(pixels, _shown(folder.resolve().name), False, notes, names)
+
+
+def shrink(x: np.ndarray, size: int) -> np.ndarray:
+    """The square in the middle of x, averaged over size x size equal areas: (h, w, C) -> (size, size, C) float32.
+
+    A pixel that an edge of the square or of an area cuts counts on each side for its share there. (Pillow's BOX
+    filter gives it to one side whole, which at 92 -> 32 pixels is wrong by up to 46 grey levels in noise.)
+    """
+    h, w, channels = x.shape
+    side = min(h, w)
+    top, left = (h - side) // 2, (w - side) // 2
+    x = x[top : h - top, left : w - left]  # or a pixel more; the weights of a long strip would fill the memory
+    h, w, _ = x.shape
+    strips = [share[a:b] @ x[a:b].reshape(b - a, -1) for share, a, b in zip(*_shares(h, side, size), strict=True)]
+    columns, _, _ = _shares(w, side, size)
+    return columns @ np.reshape(strips, (size, w, channels))
+
+
+@lru_cache(16)  # as most pictures of a folder are of one size
+def _shares(length: int, side: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The middle `side` of `length` pixels in `size` equal stretches: what each averages, from pixel a to pixel b.
+
+    share (size, length) float32, rows sum to 1; a, b (size,) int
+    """
+    edges = (length - side) / 2 + np.arange(size + 1) * side / size
+    low, high, pixel = edges[:-1, None], edges[1:, None], np.arange(length)
+    overlap = np.minimum(high, pixel + 1) - np.maximum(low, pixel)
+    share = (np.maximum(overlap, 0) * (size / side)).astype(np.float32)
+    return share, np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """The relative paths of all files, through links too, into no folder twice; and of folders that are closed."""
+    seen, closed = set(), []
+    for where, folders, files in os.walk(folder, followlinks=True, onerror=lambda error: closed.append(error.filename)):
+        at = os.stat(where)
+        if (at.st_dev, at.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((at.st_dev, at.st_ino))
+        folders.sort()
+        for name in files:
+            yield Path(where, name).relative_to(folder).as_posix()
+    for name in closed:
+        yield Path(name).relative_to(folder).as_posix()
+
+
+def _each(function: Callable, items: list, words: str, workers: int | None) -> list:
+    """[function(item) for item in items], in threads: Pillow, hashlib and numpy let go of Python's lock."""
+    console = Console(stderr=True)
+    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    try:
+        results = pool.map(function, items)
+        if console.is_terminal:
+            results = track(results, words, len(items), console=console, transient=True)
+        return list(results)
+    finally:
+        pool.shutdown(cancel_futures=True)  # what was not begun when Ctrl-C came
+
+
+def _bytes(path: Path) -> bytes | str:
+    """The content of a file, or why it is not read."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return "a folder that cannot be opened"
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            return "not a file with content"
+        return path.read_bytes() if status.st_size <= MOST_BYTES else f"larger than {MOST_BYTES:,} bytes"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _digest(path: Path) -> str:
+    content = _bytes(path)
+    return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
+
+
+def _read(path: Path, size: int) -> np.ndarray | str:
+    """One picture as (size, size, 3) uint8, or why it is skipped."""
+    content = _bytes(path)
+    if isinstance(content, str):
+        return content
+    too_large = f"more than {MOST_PIXELS:,} pixels"
+    try:
+        with Image.open(io.BytesIO(content)) as image:  # the header alone; `_decode` reads on
+            if image.width * image.height > MOST_PIXELS:
+                return too_large
+            if min(image.size) < size:
+                return f"smaller than {size} x {size} pixels"
+            x = _decode(image)
+    except Image.DecompressionBombError:
+        return too_large
+    except Image.UnidentifiedImageError:
+        of_an_image = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        return BROKEN if of_an_image else "not an image that Pillow reads"
+    except Exception:  # what a decoder raises on a damaged file is not written down anywhere
+        return BROKEN
+    if x is None:
+        return "numbers that are not from 0 to 65535, or fractions not from 0 to 1, so that white is unknown"
+    square = np.rint(shrink(x, size)).astype(np.uint8)
+    return np.broadcast_to(square, (size, size, 3))
+
+
+def _decode(image: Image.Image) -> np.ndarray | None:
+    """(h, w, C) from 0 to 255, where C is 1 or 3; None when it is not known which number is white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        white = 1 if image.mode == "F" else 65535
+        x = np.asarray(image, np.float32)[..., None]
+        return x * np.float32(255 / white) if ((x >= 0) & (x <= white)).all() else None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    x = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _select(
+    files: list[str], squares: list[np.ndarray | str], size: int
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Pixels, names and notes: without the skipped, without duplicates, in one channel if that is enough."""
+    first: dict[bytes, str] = {}  # pixels and the first file that has them
+    skipped: dict[str, list[str]] = {}
+    copies = []
+    for name, square in zip(files, squares, strict=True):
+        if isinstance(square, str):
+            skipped.setdefault(square, []).append(name)
+        elif (same := first.setdefault(square.tobytes(), name)) != name:
+            copies.append((name, same))
+    pixels = np.frombuffer(bytearray().join(first), np.uint8).reshape(-1, size, size, 3)
+    if (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1].copy()
+    notes = [f"Skipped, {why}: {len(names)} (such as '{_shown(names[0])}')." for why, names in skipped.items()]
+    if copies:
+        name, same = map(_shown, copies[0])
+        notes.append(f"Exact duplicates, left out before the split: {len(copies)} ('{name}' is equal to '{same}').")
+    return pixels, tuple(first.values()), tuple(notes)
+
+
+def _shown(name: str) -> str:
+    """A name without line breaks, control characters and bytes that are no text."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
+def _load(path: Path) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    with path.open("rb") as file, np.load(file) as arrays:  # its zip format has checksums, which find damage
+        names, notes = json.loads(str(arrays["words"]))
+        return arrays["pixels"], tuple(names), tuple(notes)
+
+
+def _save(path: Path, pixels: np.ndarray, names: tuple[str, ...], notes: tuple[str, ...]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
+    try:
+        np.savez(beside, pixels=pixels, words=json.dumps([names, notes]))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
