@@ -15,8 +15,8 @@
 
 from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, no_grad, op, pow,
                        power, reshape, scatter, sub, sum, swapaxes)
-from nn.ops import (abs, clip, concatenate, exp, expm1, log1p, log_softmax, logsumexp, max, maximum, mean, min, minimum,
-                    pad, relu, sigmoid, softmax, split, sqrt, stack, tanh, transpose, var, where)
+from nn.ops import (abs, clip, concatenate, exp, expm1, linear, log1p, log_softmax, logsumexp, max, maximum, mean, min,
+                    minimum, pad, relu, sigmoid, softmax, split, sqrt, stack, tanh, transpose, var, where)
 from nn.losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, mse_loss,
                        reparameterize)
 from nn.module import Module, Parameter, Sequential

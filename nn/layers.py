@@ -15,7 +15,7 @@ import numpy as np
 
 from nn import sequence
 from nn.module import Module, Parameter
-from nn.ops import concatenate, mean, sqrt, stack, var
+from nn.ops import concatenate, linear, mean, sqrt, stack, var
 from nn.tensor import Tensor, reshape, swapaxes
 
 
@@ -31,12 +31,10 @@ class Linear(Module):
         self.bias = Parameter(rng.uniform(-bound, bound, out_features), dtype) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        # One product of a tall matrix, however many leading axes: matmul would take a stack of small ones, and
-        # W's gradient of each.
-        y = reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) @ self.weight.mT
-        if self.bias is not None:
-            y = y + self.bias
-        return y.reshape((*x.shape[:-1], self.out_features))
+        # One product of a tall matrix, however many leading axes: matmul would take a stack of small ones.
+        rows = x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+        y = rows @ self.weight.mT if self.bias is None else linear(rows, self.weight, self.bias)
+        return y if x.ndim == 2 else reshape(y, (*x.shape[:-1], self.out_features))
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")

@@ -126,9 +126,14 @@ def binary_cross_entropy(p: Tensor, target, reduction: str = "mean") -> Tensor:
 
 
 def _bce_with_logits(x, t):
-    """log(1 + exp(-|x|)) + |x| times the part of the target that is on the other side."""
+    """log(1 + exp(-|x|)) + max(x, 0) - x t"""
     size = np.maximum(x, -x)  # |x|, in a form that a complex step can pass
-    return np.log1p(np.exp(-size)) + _times(np.where(x > 0, 1 - t, t), size)
+    near = np.log1p(np.exp(-size))
+    with np.errstate(invalid="ignore"):
+        far = np.maximum(x, 0) - x * t
+    if np.isnan(far.sum()):  # inf - inf, at infinite logits; masks are slow, and kept for them
+        far = _times(np.where(x > 0, 1 - t, t), size)
+    return near + far
 
 
 _bce_with_logits = op(_bce_with_logits, lambda g, y, x, t: g * (sigmoid(x) - t), lambda g, y, x, t: -g * x)

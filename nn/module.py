@@ -76,10 +76,9 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Fill the gradients with zeros. They stay the arrays that they are, as an optimiser looks at them."""
+        """Forget the gradients."""
         for p in self.parameters():
-            if p.grad is not None:
-                p.grad[...] = 0
+            p.grad = None
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """{name: a copy of the parameter's array}, under PyTorch's names."""

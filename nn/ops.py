@@ -95,6 +95,12 @@ def _inside(widths, shape):
     return tuple(slice(before, before + n) for (before, _), n in zip(widths, shape, strict=True))
 
 
+def _linear(x, weight, bias):
+    """x W^T + b:  x (N, I), W (O, I), b (O,) -> (N, O). The bias is added in place: nobody needs the product alone."""
+    y = x @ weight.T
+    return np.add(y, bias, out=y if y.dtype == np.result_type(y, bias) else None)
+
+
 def _share(g, y, x, axis):
     """g to the elements of x that equal the extreme y, in equal parts."""
     kept = kept_shape(x, axis)
@@ -124,6 +130,10 @@ min = op(_min, lambda g, y, x, axis=None, keepdims=False: _share(g, y, x, axis))
 logsumexp = op(_logsumexp, lambda g, y, x, axis=-1, keepdims=False: reshape(g, kept_shape(x, axis)) * softmax(x, axis))
 softmax = op(_softmax, lambda g, y, x, axis=-1: y * (g - sum(g * y, axis, keepdims=True)))
 log_softmax = op(_log_softmax, lambda g, y, x, axis=-1: g - softmax(x, axis) * sum(g, axis, keepdims=True))
+
+linear = op(_linear, lambda g, y, x, weight, bias: g @ weight,
+                     lambda g, y, x, weight, bias: g.mT @ x,
+                     lambda g, y, x, weight, bias: g)
 
 transpose = op(_transpose, lambda g, y, x, axes=None:
                transpose(g, None if axes is None else np.argsort(np.mod(axes, x.ndim))))

@@ -16,6 +16,8 @@ import numpy as np
 
 from nn.module import Parameter
 
+BLOCK = 65_536  # elements that `update` sees at a time: its four or five arrays then stay in the second-level cache
+
 
 class Optimizer:
     """What the optimisers share. Subclasses name their moving averages in `slots` and define `update`.
@@ -24,8 +26,8 @@ class Optimizer:
 
         optimizer.lr = cosine_decay(epoch, 0.01, epochs)
 
-    A parameter that a backward pass did not reach has gradient zero, and moments decay (PyTorch leaves such a
-    one alone).
+    A parameter that a backward pass did not reach has gradient zero, and moments decay (PyTorch leaves such a one
+    alone). ValueError for parameters of several dtypes, or none.
     """
 
     slots: tuple[str, ...] = ()
@@ -39,7 +41,7 @@ class Optimizer:
         self.lr = lr
         self.steps = 0
         self.data = np.concatenate([p.data.ravel() for p in self.parameters])
-        self.grad, self.spare = np.zeros_like(self.data), np.zeros_like(self.data)
+        self.grad, self.spare = np.zeros_like(self.data), np.empty_like(self.data[:BLOCK])
         for name in self.slots:
             setattr(self, name, np.zeros_like(self.data))
         ends = np.cumsum([p.size for p in self.parameters])
@@ -48,30 +50,36 @@ class Optimizer:
         self._attach()
 
     def _attach(self):
-        """Take over what stands outside the buffers: a gradient from before, weights that another optimiser
-        moved.
-        """
+        """Let each parameter look at its part; take over what it has elsewhere, such as a gradient from before."""
         for p, (data, grad) in zip(self.parameters, self.views, strict=True):
             if p.data is not data:
                 data[...] = p.data
                 p.data = data
-            if p.grad is not grad:
-                grad[...] = 0 if p.grad is None else p.grad
+            if p.grad is not None and p.grad is not grad:
+                grad[...] = p.grad
                 p.grad = grad
+            p.buffer = grad
 
     def zero_grad(self) -> None:
-        """Set all gradients to zero."""
+        """Forget all gradients. The next backward pass writes them into the buffer, and adds from the second on."""
         self._attach()
-        self.grad[...] = 0
+        for p in self.parameters:
+            p.grad = None
 
     def step(self) -> None:
         """Change the parameters according to their gradients."""
         self._attach()
+        for p, (_, grad) in zip(self.parameters, self.views, strict=True):
+            if p.grad is None:
+                grad[...] = 0
         self.steps += 1
-        self.update(self.data, self.grad)
+        for i in range(0, self.data.size, BLOCK):
+            block = slice(i, i + BLOCK)
+            p = self.data[block]
+            self.update(p, self.grad[block], self.spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
 
-    def update(self, p: np.ndarray, g: np.ndarray) -> None:
-        """Change the flat parameters p in place, given their gradient g, which stays as it is."""
+    def update(self, p: np.ndarray, g: np.ndarray, spare: np.ndarray, *slots: np.ndarray) -> None:
+        """Change the flat parameters p in place, given their gradient g, which stays as it is; spare is like p."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -105,8 +113,7 @@ class SGD(Optimizer):
         super().__init__(parameters, lr)
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
-    def update(self, p, g):
-        s, b = self.spare, self.velocity
+    def update(self, p, g, s, b):
         if self.weight_decay:
             g = np.add(np.multiply(p, self.weight_decay, out=s), g, out=s)
         b *= self.momentum
@@ -136,8 +143,7 @@ class RMSprop(Optimizer):
         super().__init__(parameters, lr)
         self.alpha, self.eps, self.momentum, self.weight_decay = alpha, eps, momentum, weight_decay
 
-    def update(self, p, g):
-        s, v, b = self.spare, self.square, self.velocity
+    def update(self, p, g, s, v, b):
         if self.weight_decay:
             g = g + self.weight_decay * p
         np.multiply(g, g, out=s)
@@ -170,22 +176,20 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
-    def update(self, p, g):
-        s, m, v = self.spare, self.mean, self.square
+    def update(self, p, g, s, m, v):
+        # The moments are kept without their factors 1 - beta, which go into eps and the step: two passes less.
         beta1, beta2 = self.betas
+        scale = math.sqrt((1 - beta2) / (1 - beta2**self.steps))
         if self.weight_decay:
             g = self.decay(p, g)
         m *= beta1
-        m += np.multiply(g, 1 - beta1, out=s)
-        np.multiply(g, g, out=s)
-        s *= 1 - beta2
+        m += g
         v *= beta2
-        v += s
+        v += np.multiply(g, g, out=s)
         np.sqrt(v, out=s)
-        s /= math.sqrt(1 - beta2**self.steps)
-        s += self.eps
+        s += self.eps / scale
         np.divide(m, s, out=s)
-        s *= self.lr / (1 - beta1**self.steps)
+        s *= self.lr * (1 - beta1) / (1 - beta1**self.steps) / scale
         p -= s
 
     def decay(self, p, g):

@@ -218,13 +218,14 @@ class Tensor:
         data            the array; real, or complex for a complex-step check (no vjp takes a conjugate)
         requires_grad   whether gradients with respect to it, or through it, are wanted
         grad            after `backward`, in a Tensor made by hand: the gradient, an array like `data`
+        buffer          where `backward` puts the gradient, if an optimiser has said so, instead of a new array
 
     Numbers and lists of numbers become float32, as in PyTorch; an array keeps its dtype and is shared, not copied.
     Ops never work in place: `a += b` makes a new Tensor, and there is no item assignment, so that no value that a
     gradient will need can change under it. TypeError for requires_grad of integers.
     """
 
-    __slots__ = ("data", "grad", "requires_grad", "birth", "source", "__weakref__")
+    __slots__ = ("data", "grad", "buffer", "requires_grad", "birth", "source", "__weakref__")
     __array_ufunc__ = None  # so that array + Tensor comes to Tensor.__radd__
 
     def __init__(self, data, requires_grad: bool = False, dtype=None):
@@ -236,6 +237,7 @@ class Tensor:
             raise TypeError(f"only floating-point data has a gradient, not {array.dtype}: pass dtype=np.float32")
         self.data: np.ndarray = array
         self.grad: np.ndarray | None = None
+        self.buffer: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.birth = next(_births)
         self.source = None
@@ -311,17 +313,20 @@ class Tensor:
         if not self.requires_grad:
             raise RuntimeError("backward() of a Tensor that depends on nothing with requires_grad=True")
         for x, dx in gradients(self, _seed(self, g), None, retain_graph, create_graph=False):
-            if x.grad is None:
+            if x.grad is not None:
+                x.grad += dx
+            elif x.buffer is None:
                 x.grad = np.array(dx)
             else:
-                x.grad += dx
+                np.copyto(x.buffer, dx)
+                x.grad = x.buffer
 
 
 def tensor(data, source=None) -> Tensor:
     """The result of an op: a Tensor, with a past if there is a `source` (see backward.py)."""
     t = Tensor.__new__(Tensor)
     t.data = data if isinstance(data, np.ndarray) else np.asarray(data)  # numpy turns 0-d results into scalars
-    t.grad = None
+    t.grad = t.buffer = None
     t.requires_grad = source is not None
     t.birth = next(_births)
     t.source = source

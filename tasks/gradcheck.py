@@ -210,6 +210,7 @@ CASES = [
     module("LSTMCell", nn.LSTMCell(3, 2), real(5, 3), real(5, 2), real(5, 2),
            call=lambda cell, x, h, c: cell(x, (h, c))),
     module("GRUCell", nn.GRUCell(3, 2), real(5, 3), real(5, 2)),
+    Case("linear", nn.linear, real(5, 3), real(2, 3), real(2), order=3),
     module("Linear", nn.Linear(3, 2), real(5, 3)),
     module("Linear no bias", nn.Linear(3, 2, bias=False), real(7, 5, 3)),
     module("LayerNorm", nn.LayerNorm(5), real(7, 5)),
