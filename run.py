@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
+import itertools
 import shlex
 import sys
 
@@ -38,7 +38,12 @@ def parse(arguments: list[str]):
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
-        raise BadInput(" ".join(re.sub("[╭╮╰╯│─]+", " ", complaint.getvalue()).split())) from None
+        # Inside the box: a paragraph that says what is wrong, then a rule or an empty line, then more of it.
+        box = [line.strip("│ \n") for line in complaint.getvalue().splitlines()[1:]]
+        what = " ".join(itertools.takewhile(lambda line: line and line[0] != "─", box))
+        known = [name for name in arguments[:1] if name in COMMANDS]
+        help = " ".join(["python run.py", *known, "--help"])
+        raise BadInput(f"{what} ({help} says what there is)") from None
 
 
 def main(arguments: list[str]) -> int:

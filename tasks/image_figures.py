@@ -8,6 +8,8 @@ Read next: report.py or README.md.
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -35,13 +37,16 @@ def image_grid(images: np.ndarray, *, title: str, rows: list[str] | None = None,
     grid = grid.repeat(factor, 0).repeat(factor, 1)
 
     height, width = grid.shape[:2]
-    left, top, margin = (150 if rows else 20), (70 if columns else 46), 20
+    left, margin = (150 if rows else 20), 20
+    lines = textwrap.wrap(title, (left + width) // 10)
+    top = 28 + 18 * len(lines) + (24 if columns else 0)
     total = left + width + margin, top + height + margin
     figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor="white")
     axes = figure.add_axes((left / total[0], margin / total[1], width / total[0], height / total[1]))
     axes.imshow(grid, interpolation="none", aspect="auto")
     axes.axis("off")
-    figure.text(20 / total[0], 1 - 28 / total[1], title, fontsize=11, fontweight="bold", parse_math=False)
+    figure.text(20 / total[0], 1 - 16 / total[1], "\n".join(lines), va="top", fontsize=11, fontweight="bold",
+                parse_math=False)
     step = (size + GAP) * factor
     for r, label in enumerate(rows or []):
         figure.text((left - 10) / total[0], (margin + height - (r * step + size * factor / 2)) / total[1], label,
@@ -59,7 +64,7 @@ def elbo_by_epoch(history: pd.DataFrame, *, title: str, constant: float) -> Figu
     constant    the reconstruction term of the best constant image, test set: what a model that ignores its code scores
     """
     figure = Figure(figsize=(11, 4), dpi=150, layout="constrained", facecolor="white")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
+    figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
     names = {"negative_elbo": "negative ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     for axes, (name, words) in zip(figure.subplots(1, 3), names.items(), strict=True):
         for part, colour in SET_COLOUR.items():

@@ -8,6 +8,7 @@ Read next: vae_results.py, on what is measured and written at the end.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from tasks.run_folder import RunFolder
 from tasks.training import train
 from tasks.vae_results import measure, summary, write_results
 
+STEPS = 2000  # after so many the drawn faces are worth looking at
+
 
 @dataclass(frozen=True)
 class Vae:
@@ -49,8 +52,8 @@ class Vae:
     """Latent variables."""
     batch: int = 128
     """Images a step."""
-    epochs: int = 20
-    """Passes over the training images."""
+    epochs: int | None = None
+    """Passes over the training images. By default as many as make 2,000 steps, and at least 10."""
     lr: float = 0.001
     """Learning rate of Adam."""
     per_channel: bool = False
@@ -255,8 +258,9 @@ def run(config: Vae, console: Console) -> dict:
 
     BadInput for an option or a file that is wrong, with nothing written; Interrupted at Ctrl-C, with the state saved.
     """
-    check_ranges(config, size=(4, 512), hidden=(1, 10_000), latent=(1, 1000), batch=(1, 10**6), epochs=(1, 10**6),
-                 lr=(1e-12, 10), seed=(0, 2**63), **({} if isinstance(config.kl, str) else {"kl": (0, 10**6)}))
+    check_ranges(config, size=(4, 512), hidden=(1, 10_000), latent=(1, 1000), batch=(1, 10**6), lr=(1e-12, 10),
+                 seed=(0, 2**63), **({} if isinstance(config.kl, str) else {"kl": (0, 10**6)}),
+                 **({} if config.epochs is None else {"epochs": (1, 10**6)}))
 
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -265,9 +269,13 @@ def run(config: Vae, console: Console) -> dict:
     layout = Layout(data.train.shape[1], data.train.shape[3], config.per_channel)
     log(f"{data.source}: {len(data.train):,} images to train, {len(data.test):,} to test, {layout.size} x "
         f"{layout.size} pixels, {'colour' if layout.channels == 3 else 'grey'}.")
-    name = f"vae-kl-{config.kl:g}" if isinstance(config.kl, float) else f"vae-kl-{config.kl}"
+    name = f"vae-kl-{config.kl}" if isinstance(config.kl, str) else f"vae-kl-{config.kl:g}"
+    out = config.out or default_folder(config, name, "kl")
+    if config.epochs is None:
+        steps_an_epoch = -(-len(data.train) // config.batch)
+        config = dataclasses.replace(config, epochs=max(10, round(STEPS / steps_an_epoch)))
     pixels = hashlib.sha256(data.train.tobytes() + data.test.tobytes()).hexdigest()
-    folder = RunFolder(config.out or default_folder(config, name, "kl"),
+    folder = RunFolder(out,
                        {**identity(config), "source": data.source, "data_sha256": pixels},
                        config.resume, config.overwrite)
 

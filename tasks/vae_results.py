@@ -31,11 +31,13 @@ def measure(model, layout, data, config, history: pd.DataFrame) -> dict:
     In nats an image, for both sets: negative_elbo = reconstruction + kl, the weight in it 1 whatever was optimised;
     bits_per_dimension, the negative ELBO in bits a number; active_units, the latents whose posterior mean has a
     variance over the data above 0.01 (Burda, Grosse & Salakhutdinov 2016, section 5.2); and constant_image, the
-    reconstruction term of the mean training image, which a model that ignores its code cannot beat.
+    reconstruction term of the mean training image, which a model that ignores its code cannot beat. (With
+    --per-channel that is a grey image, as the model does not know which channel it decodes.)
     """
     last = history.iloc[-1]
     sets = {"train": data.train, "test": data.test}
     constant = np.clip(data.train.mean(axis=0, dtype=np.float64) / 255, 1e-6, 1 - 1e-6)
+    constant = constant.mean(axis=-1, keepdims=True) if layout.per_channel else constant
     results = {}
     for part, pixels in sets.items():
         mean = encode(model, layout, pixels)[0]
@@ -45,7 +47,8 @@ def measure(model, layout, data, config, history: pd.DataFrame) -> dict:
             "active_units": int((mean.var(axis=0) > 0.01).sum()),
             "constant_image": float(-(x * np.log(constant) + (1 - x) * np.log(1 - constant)).sum()),
         }
-    results["test"]["importance_weighted"] = importance_weighted(model, layout, data.test[:1000])
+    results["test"]["importance_weighted"] = importance_weighted(
+        model, layout, choose(data.test, min(1000, len(data.test))))
     if config.kl == "learned":
         results["learned"] = calibrated(last, layout)
     return {
@@ -71,6 +74,8 @@ def importance_weighted(model, layout, pixels: np.ndarray, samples: int = 100) -
 
         -log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x),    z_k ~ q(z | x),    K = samples
 
+    It can be far below where the posterior is the prior, as with a large weight: the samples then differ a little in
+    what they decode to, and the best of the hundred counts most.
     pixels (n, size, size, C). Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders", equation 8.
     """
     rng, total = np.random.default_rng(0), 0.0
@@ -115,11 +120,11 @@ def write_results(folder: RunFolder, config, data, layout, model, history: pd.Da
     constant = metrics["test"]["constant_image"]
     pictures = {
         "learning_curve": elbo_by_epoch(history, title=f"Negative ELBO, {where}", constant=constant),
-        "reconstructions": reconstructions(model, layout, data.test, f"Test images, and from their codes, {where}"),
+        "reconstructions": reconstructions(model, layout, data.test, f"Test images and their reconstructions, {where}"),
         "prior_samples": prior_samples(model, layout, f"Samples from the prior, {where}"),
         "posterior_samples": posterior_samples(model, layout, data.test, f"Samples from posteriors, {where}"),
         "interpolation": interpolation(model, layout, data.test, f"From one test image to another, {where}"),
-        "traversal": traversal(model, layout, data.test, f"The latents that vary most, one at a time, {where}"),
+        "traversal": traversal(model, layout, data.test, f"One latent at a time, most active first, {where}"),
     }
     folder.finish({
         "history.csv": history.to_csv(index=False),
@@ -176,7 +181,10 @@ def interpolation(model, layout, pixels: np.ndarray, title: str, pairs: int = 6,
 
 
 def traversal(model, layout, pixels: np.ndarray, title: str, most: int = 8):
-    """One latent at a time from -3 to 3, all others 0: the latents whose posterior mean varies most over the images."""
+    """One latent at a time from -3 to 3, all others 0; those first whose posterior mean varies most over the images.
+
+    With --per-channel the channels move together, so that all is grey.
+    """
     variance = encode(model, layout, pixels)[0].var(axis=0)
     latents = np.argsort(-variance, kind="stable")[:most]
     values = np.linspace(-3, 3, 9)
