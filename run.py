@@ -16,13 +16,14 @@ import tyro
 from rich.console import Console
 
 from data import BadInput
-from tasks import covid, gradcheck, vae
+from tasks import bench, covid, gradcheck, vae
 from tasks.run_folder import Interrupted
 
 COMMANDS = {
     "covid": (covid.Covid, covid.run),
     "vae": (vae.Vae, vae.run),
     "gradcheck": (gradcheck.Gradcheck, gradcheck.run),
+    "bench": (bench.Bench, bench.run),
 }
 
 

@@ -42,9 +42,7 @@ def image_grid(images: np.ndarray, *, title: str, rows: list[str] | None = None,
     top = 28 + 18 * len(lines) + (24 if columns else 0)
     total = left + width + margin, top + height + margin
     figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((left / total[0], margin / total[1], width / total[0], height / total[1]))
-    axes.imshow(grid, interpolation="none", aspect="auto")
-    axes.axis("off")
+    figure.figimage(grid, left, margin)
     figure.text(20 / total[0], 1 - 16 / total[1], "\n".join(lines), va="top", fontsize=11, fontweight="bold",
                 parse_math=False)
     step = (size + GAP) * factor

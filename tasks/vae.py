@@ -30,7 +30,7 @@ from tasks.run_folder import RunFolder
 from tasks.training import train
 from tasks.vae_results import measure, summary, write_results
 
-STEPS = 2000  # after so many the drawn faces are worth looking at
+STEPS = 1500  # after so many the drawn faces are worth looking at
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Vae:
     batch: int = 128
     """Images a step."""
     epochs: int | None = None
-    """Passes over the training images. By default as many as make 2,000 steps, and at least 10."""
+    """Passes over the training images. By default as many as make 1,500 steps, and at least 10."""
     lr: float = 0.001
     """Learning rate of Adam."""
     per_channel: bool = False

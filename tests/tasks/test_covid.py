@@ -70,6 +70,7 @@ def test_the_rule_and_the_majority_stand_beside_the_network(finished):
         assert metrics[part]["majority"] == pytest.approx(max(windows.label.mean(), 1 - windows.label.mean()))
 
 
+@pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")  # of scikit-learn 1.7, with a newer SciPy
 def test_logistic_regression_is_trained_to_the_end(finished):
     config, metrics, _ = finished
     data = covid.prepare(config, log=lambda line: None)

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from tasks.figures import SET_COLOUR, png
@@ -16,9 +17,16 @@ def drawn(figure):
     return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
 
 
+def extent(figure):
+    """Where the grid stands in the figure, in pixels from the bottom left."""
+    image, = figure.images
+    height, width, _ = image.get_array().shape
+    return Bbox.from_bounds(image.ox, image.oy, width, height)
+
+
 def blocks(figure, picture, R, K, size):
     """The part of the picture that is the grid, and the place of each image in it: slices [r, k]; and the factor."""
-    box, height = figure.axes[0].get_window_extent(), len(picture)
+    box, height = extent(figure), len(picture)
     left, right, top, bottom = (round(edge) for edge in (box.x0, box.x1, height - box.y1, height - box.y0))
     factor, rest = divmod(right - left, K * (size + GAP) - GAP)
     assert rest == 0 and factor >= 1  # a whole factor
@@ -46,7 +54,7 @@ def test_the_file_holds_the_very_pixels_of_the_images(rng, R, K, size, channels,
         gaps[place] = False
     assert (grid[gaps] == 255).all()
     # Around the grid there is nothing but words: as many dark pixels outside of it as before it was drawn.
-    figure.axes[0].set_visible(False)
+    figure.images[0].set_visible(False)
     words = drawn(figure)
     assert (words < 250).any(axis=2).sum() == (picture < 250).any(axis=2).sum() - (~gaps).sum()
 
@@ -54,12 +62,12 @@ def test_the_file_holds_the_very_pixels_of_the_images(rng, R, K, size, channels,
 @pytest.mark.parametrize("size, K", [(8, 10), (28, 10), (32, 9), (64, 10), (100, 1)])
 def test_the_grid_is_about_as_wide_as_asked_for(size, K):
     figure = image_grid(np.zeros((1, K, size, size, 1), np.uint8), title="t", width=1000)
-    assert 667 <= figure.axes[0].get_window_extent().width <= 1334  # no other whole factor comes nearer than 3 : 2
+    assert 667 <= extent(figure).width <= 1334  # no other whole factor comes nearer than 3 : 2
 
 
 def test_images_larger_than_the_figure_are_not_made_smaller():
     figure = image_grid(np.zeros((1, 5, 512, 512, 1), np.uint8), title="t")
-    assert figure.axes[0].get_window_extent().width == pytest.approx(5 * 512 + 4 * GAP)
+    assert extent(figure).width == pytest.approx(5 * 512 + 4 * GAP)
 
 
 def test_labels_stand_beside_their_images():
@@ -67,20 +75,20 @@ def test_labels_stand_beside_their_images():
     figure = image_grid(np.zeros((2, 3, 32, 32, 3), np.uint8), title="a title", rows=rows, columns=columns)
     picture = drawn(figure)
     grid, places, _ = blocks(figure, picture, 2, 3, 32)
-    box = figure.axes[0].get_window_extent()
+    grid_box = extent(figure)
     extents = [(text.get_text(), text.get_window_extent()) for text in figure.texts]
     assert [words for words, _ in extents] == ["a title", *rows, *columns]
-    for r, (_, extent) in enumerate(extents[1:3]):
+    for r, (_, box) in enumerate(extents[1:3]):
         vertical = places[r, 0][0]
-        assert (extent.y0 + extent.y1) / 2 == pytest.approx(box.y1 - (vertical.start + vertical.stop) / 2, abs=2)
-        assert extent.x1 < box.x0
-    for k, (_, extent) in enumerate(extents[3:]):
+        assert (box.y0 + box.y1) / 2 == pytest.approx(grid_box.y1 - (vertical.start + vertical.stop) / 2, abs=2)
+        assert box.x1 < grid_box.x0
+    for k, (_, box) in enumerate(extents[3:]):
         horizontal = places[0, k][1]
-        assert (extent.x0 + extent.x1) / 2 == pytest.approx(box.x0 + (horizontal.start + horizontal.stop) / 2, abs=2)
-        assert extent.y0 > box.y1
-    for words, extent in extents:
-        assert 0 <= extent.x0 and extent.x1 <= picture.shape[1] and extent.y1 <= picture.shape[0], words
-        assert sum(extent.overlaps(other) for _, other in extents) == 1, words  # with itself
+        assert (box.x0 + box.x1) / 2 == pytest.approx(grid_box.x0 + (horizontal.start + horizontal.stop) / 2, abs=2)
+        assert box.y0 > grid_box.y1
+    for words, box in extents:
+        assert 0 <= box.x0 and box.x1 <= picture.shape[1] and box.y1 <= picture.shape[0], words
+        assert sum(box.overlaps(other) for _, other in extents) == 1, words  # with itself
 
 
 @pytest.mark.parametrize("title", ["$x_1$ and $", r"\frac{1}", "$"])
@@ -104,7 +112,7 @@ def test_a_long_title_stays_inside_the_figure(history, name):
         blocks(figure, picture, 1, K, 28)
         box, *others = [text.get_window_extent() for text in figure.texts]
         assert box.x1 <= picture.shape[1] and box.y1 <= picture.shape[0]
-        assert not any(box.overlaps(other) for other in (*others, figure.axes[0].get_window_extent()))
+        assert not any(box.overlaps(other) for other in (*others, extent(figure)))
     figure = elbo_by_epoch(history, title=title, constant=1)
     drawn(figure)
     box = figure._suptitle.get_window_extent()

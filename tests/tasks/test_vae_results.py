@@ -324,7 +324,7 @@ def test_a_run_writes_all_that_it_promises(finished):
             assert picture.format == "PNG" and min(picture.size) > 200
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10  # something is on it
     assert json.loads((config.out / "metrics.json").read_text()) == metrics
-    history = pd.read_csv(config.out / "history.csv")
+    history = pd.read_csv(config.out / "history.csv", float_precision="round_trip")
     assert list(history["epoch"]) == [1, 2, 3]
     for part in ("train", "test"):
         for name in ("negative_elbo", "reconstruction", "kl"):
