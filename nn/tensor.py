@@ -92,7 +92,7 @@ def op(value: Callable, *vjps: Callable) -> Callable:
             return y
         if not (tracked and recording.on):
             return tensor(y)
-        if any(x is not None for x in parents[len(vjps):]):
+        if len(args) > len(vjps) and any(x is not None for x in parents[len(vjps):]):
             raise TypeError(f"{name} has no derivative for its argument {len(vjps)}: pass an array, x.data")
         return tensor(y, (pull, args, arrays, kwargs, parents))
 
@@ -133,7 +133,7 @@ def _sum(x, axis=None, keepdims=False):
 
 def _reshape(x, shape):
     """The same elements in another shape; one length may be -1."""
-    return np.reshape(x, shape)
+    return x.reshape(shape)
 
 
 def _broadcast_to(x, shape):

@@ -31,7 +31,7 @@ from tasks.run_folder import RunFolder
 from tasks.training import train
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-MICRO_BATCH = 1024  # windows at a time: what a step of them needs stays in the second-level cache
+MICRO_BATCH = 4096  # windows at a time, so that memory does not grow with the data; 1,024 cost a quarter more, in calls
 
 
 @dataclass(frozen=True)
