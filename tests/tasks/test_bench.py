@@ -15,6 +15,7 @@ from data import BadInput
 from tasks import bench, bench_works, peers
 from tasks.bench import Bench, Mismatch, Setting
 from tasks.bench_works import Autoencoder, Chain, Recurrent
+from tasks.covid import MICRO_BATCH
 
 SMALL = [Recurrent("a", "rnn", 70, 3), Recurrent("a", "lstm", 70, 3), Recurrent("a", "gru", 70, 3),
          Recurrent("c", "lstm", 20, 4, 3, 5), Autoencoder("d", 6, 10, 5, 2), Chain("e", 10)]
@@ -168,7 +169,7 @@ def test_flops(work, flops):
 
 def test_the_floor_adds_up_what_was_measured(monkeypatch):
     monkeypatch.setattr(bench_works, "shortest", lambda function: 1.0)
-    work = Recurrent("a", "lstm", 2048, 5)  # two blocks of 1,024, five steps, three products; three of the linear layer
+    work = Recurrent("a", "lstm", 2 * MICRO_BATCH, 5)  # two blocks, five steps, three products; three more
     assert bench_works.floor(work) == pytest.approx(2 * 5 * 3 + 2 * 3 + 2 * 5 + 2)  # and tanh a step, exp a block
 
 

@@ -327,7 +327,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(pictures, monkeypatch):
         vae.run(vae.Vae(**{**options, "kl": 1.0}, out=Path("stopped"), resume=True), silent)
     resumed = vae.run(vae.Vae(**options, out=Path("stopped"), resume=True), silent)
     assert {**resumed, "seconds_per_epoch": 0} == {**straight, "seconds_per_epoch": 0}
-    tables = [pd.read_csv(Path(name, "history.csv"), float_precision="round_trip").drop(columns="seconds")
+    tables = [pd.read_csv(Path(name, "history.csv")).drop(columns="seconds")
               for name in ("straight", "stopped")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert list(tables[1]["epoch"]) == [1, 2, 3, 4]
