@@ -29,6 +29,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 from threadpoolctl import threadpool_limits
@@ -252,23 +253,19 @@ def milliseconds(ms: float) -> str:
 
 
 def ratio_table(rows: list[dict]) -> Table:
-    def numbers(*names):
-        return [Column(name, justify="right") for name in names]
-
-    table = Table(Column("work", no_wrap=True), *numbers("floor, ms", "ours, ms", "ours / floor", "threads"),
-                  "peer", *numbers("ms", "threads", "peer / ours", "quartiles"), title="The time of a step")
+    """A line for our time, a line for each peer's, as a multiple of ours with its quartiles, and one for the floor."""
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("ms", "threads", "x ours", "quartiles"))
+    table = Table(Column("work", no_wrap=True), Column("library", no_wrap=True), *numbers, box=box.SIMPLE_HEAD,
+                  padding=(0, 1, 0, 0), title="The time of a step", title_justify="left")
     for row in rows:
-        ours = row["libraries"]["nn"]
-        left = [row["work"], milliseconds(row["floor_ms"]), milliseconds(ours["ms"]["median"]),
-                f"{ours['ms']['median'] / row['floor_ms']:.1f}", ours["setting"]]
-        for library, r in list(row["libraries"].items())[1:] or [("none", None)]:
-            right = [library]
-            if r:
-                right += [milliseconds(r["ms"]["median"]), r["setting"], f"{r['ratio']['median']:.2f}",
-                          f"{r['ratio']['low']:.2f} to {r['ratio']['high']:.2f}"]
-            table.add_row(*left, *right)
-            left = [""] * len(left)
-        table.add_section()
+        for library, r in row["libraries"].items():
+            threads, *idiom = r["setting"].split(", ")
+            cells = [", ".join([library, *idiom]), milliseconds(r["ms"]["median"]), threads]
+            if library != "nn":
+                cells += [f"{r['ratio']['median']:.3g}", f"{r['ratio']['low']:.3g}-{r['ratio']['high']:.3g}"]
+            table.add_row(row["work"] if library == "nn" else "", *cells)
+        share = row["floor_ms"] / row["libraries"]["nn"]["ms"]["median"]
+        table.add_row("", "(floor)", milliseconds(row["floor_ms"]), "", f"{share:.2f}", end_section=True)
     return table
 
 
