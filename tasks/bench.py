@@ -262,7 +262,7 @@ def ratio_table(rows: list[dict]) -> Table:
             threads, *idiom = r["setting"].split(", ")
             cells = [", ".join([library, *idiom]), milliseconds(r["ms"]["median"]), threads]
             if library != "nn":
-                cells += [f"{r['ratio']['median']:.3g}", f"{r['ratio']['low']:.3g}-{r['ratio']['high']:.3g}"]
+                cells += [f"{r['ratio']['median']:.3g}", f"{r['ratio']['low']:.2g}-{r['ratio']['high']:.2g}"]
             table.add_row(row["work"] if library == "nn" else "", *cells)
         share = row["floor_ms"] / row["libraries"]["nn"]["ms"]["median"]
         table.add_row("", "(floor)", milliseconds(row["floor_ms"]), "", f"{share:.2f}", end_section=True)
