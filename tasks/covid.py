@@ -221,14 +221,9 @@ def run(config: Covid, console: Console) -> dict:
     sets = {"train": (inputs(data.train.values), data.train.label), "test": (inputs(data.test.values), data.test.label)}
     history = folder.restore(model, optimizer, rng)
     records = steps(model, optimizer, data.train, config.epochs, lambda: curves(model, sets), start=len(history))
-    try:
-        for record in show(records, len(history), config.epochs, describe, console):
-            history.append(record)
-            folder.keep(history, model, optimizer, rng)
-    except KeyboardInterrupt:
-        folder.interrupt()
+    records = show(records, len(history), config.epochs, describe, console)
+    history = folder.follow(records, history, model, optimizer, rng)
 
-    history = pd.DataFrame(history)
     days = data.counts.cumulative.index
     metrics = {
         "data": {

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -110,6 +111,20 @@ class RunFolder:
         optimizer.load_state_dict(parts["optimizer."])
         rng.bit_generator.state = saved["rng"]
         return pd.DataFrame(parts["history."])[saved["columns"]].to_dict("records")
+
+    def follow(self, records: Iterable[dict], history: list[dict], model: Module, optimizer: Optimizer,
+               rng: np.random.Generator) -> pd.DataFrame:
+        """Add training's records to the history, keeping the state after each; returns the history as a table.
+
+        At Ctrl-C it raises Interrupted with the state saved, or KeyboardInterrupt where there is none yet.
+        """
+        try:
+            for record in records:
+                history.append(record)
+                self.keep(history, model, optimizer, rng)
+        except KeyboardInterrupt:
+            self.interrupt()
+        return pd.DataFrame(history)
 
     def keep(self, history: list[dict], model: Module, optimizer: Optimizer, rng: np.random.Generator,
              every: float = 5.0) -> None:

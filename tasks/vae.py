@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 import nn
@@ -284,14 +283,8 @@ def run(config: Vae, console: Console) -> dict:
     optimizer = nn.Adam(model.parameters(), config.lr)
     history = folder.restore(model, optimizer, rng)
     records = epochs(model, optimizer, layout, data, config, rng, start=len(history))
-    try:
-        for record in show(records, len(history), config.epochs, describe, console):
-            history.append(record)
-            folder.keep(history, model, optimizer, rng)
-    except KeyboardInterrupt:
-        folder.interrupt()
-
-    history = pd.DataFrame(history)
+    records = show(records, len(history), config.epochs, describe, console)
+    history = folder.follow(records, history, model, optimizer, rng)
     metrics = measure(model, layout, data, config, history)
     write_results(folder, config, data, layout, model, history, metrics)
     summary(metrics, console)
