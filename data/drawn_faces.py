@@ -135,7 +135,10 @@ def load_drawn_faces(count: int = COUNT, seed: int = 0, workers: int | None = No
             log(f"{folder}: damaged ({error}); drawn again")
     log(f"Drawing {count:,} faces (seed {seed}), once")
     images, factors = drawn_faces(count, seed, workers)
-    save(folder, images, factors)
+    try:
+        save(folder, images, factors)
+    except OSError as error:
+        log(f"{folder}: {error.strerror or error}; the faces are not kept for the next time")
     return images, factors
 
 

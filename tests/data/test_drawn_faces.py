@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from data import drawn_faces
+from data import drawn_faces, painting
 from data.drawn_faces import FACTORS, draw_face, draw_factors, load_drawn_faces, save
 
 CHOICES = {name: kind for name, kind in FACTORS.items() if isinstance(kind, dict)}
@@ -162,9 +162,17 @@ def test_other_faces_are_drawn_anew(drawn, monkeypatch, tmp_path):
     load([])
     edited = tmp_path / "drawn_faces.py"
     edited.write_bytes(Path(drawn_faces.__file__).read_bytes() + b"\n")
-    monkeypatch.setattr(drawn_faces, "__file__", str(edited))
-    load([])
-    assert drawn.calls == 5
+    for calls, module in ((5, drawn_faces), (6, painting)):
+        monkeypatch.setattr(module, "__file__", str(edited))
+        load([])
+        assert drawn.calls == calls
+
+
+def test_faces_that_cannot_be_kept_are_used_all_the_same(drawn):
+    Path("cache").write_text("a file where the folder should be")
+    lines = []
+    images, factors = load(lines)
+    assert len(images) == len(factors) == 5 and "not kept" in lines[-1]
 
 
 def damage_truncate(folder: Path) -> None:
