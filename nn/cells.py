@@ -3,7 +3,7 @@
 A cell is a pure function of an input and a state. PyTorch's names, shapes, order of gates and initialisation:
 W_ih (G H, I), W_hh (G H, H), b_ih and b_hh (G H,), with G gates; x (N, I), h and c (N, H).
 
-Read next: sequence.py, the same equations over a whole sequence.
+Read next: fused.py, then sequence.py, the same equations over a whole sequence.
 """
 
 from __future__ import annotations

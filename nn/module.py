@@ -3,7 +3,7 @@
 Nothing is registered. What a module holds, in the order in which `__init__` assigned it, is what `parameters()`
 lists and what `state_dict()` names; never a set, whose order would change from one process to the next.
 
-Read next: layers.py.
+Read next: cells.py.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from data import BadInput
 from tasks.bench_works import GROWTH, WORKS, Work, floor, flops
-from tasks.figures import BLUE, GREEN, ORANGE, VERMILION, _canvas, png
+from tasks.figures import BLUE, GREEN, ORANGE, VERMILION, canvas, png
 from tasks.peers import LIBRARIES
 from tasks.run_folder import write
 
@@ -282,7 +282,7 @@ def chart(rows: list[dict], where: dict) -> Figure:
     """The ratios of all works, with their quartiles: a dot to the right of 1 is a peer that takes longer."""
     colours = dict(zip(LIBRARIES, (VERMILION, BLUE, ORANGE, GREEN), strict=True))
     title = f"Time of a step, peer / ours: {where['processor']}, {where['cores']} cores, {where['date']}"
-    figure, axes = _canvas(title, size=(7.2, 1.6 + 0.32 * len(rows)))
+    figure, axes = canvas(title, size=(7.2, 1.6 + 0.32 * len(rows)))
     for library, colour in colours.items():
         found = [(i, row["libraries"][library]["ratio"]) for i, row in enumerate(rows) if library in row["libraries"]]
         if found:

@@ -31,7 +31,7 @@ from tasks.run_folder import RunFolder
 from tasks.training import train
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-MICRO_BATCH = 4096  # windows at a time, so that memory does not grow with the data; 1,024 cost a quarter more, in calls
+MICRO_BATCH = 4096  # windows at a time: memory does not grow with the data. At L = 5, 1,024 took 1.2 to 1.9 times it
 
 
 @dataclass(frozen=True)

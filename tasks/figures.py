@@ -30,7 +30,7 @@ def accuracy_by_epoch(history: pd.DataFrame, *, title: str, majority: dict[str, 
     history     a row an epoch: epoch (count), train_accuracy and test_accuracy (shares, 0 to 1)
     majority    {"train": share, "test": share}: the share of the larger class in each set, 0 to 1
     """
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     _curves(axes, history, "accuracy")
     for turn, (part, colour) in enumerate(SET_COLOUR.items()):
         # The dashes of one line fall into the gaps of the other, so that two equal shares show as two lines.
@@ -47,7 +47,7 @@ def loss_by_epoch(history: pd.DataFrame, *, title: str) -> Figure:
 
     history     a row an epoch: epoch (count), train_loss and test_loss (nats a window)
     """
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     _curves(axes, history, "loss")
     axes.set_ylabel("cross-entropy (nats a window)")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
@@ -68,7 +68,7 @@ def correlation_map(correlation: pd.DataFrame, *, title: str) -> Figure:
     first = first if first.sum() >= 0 else -first  # an eigenvector has no sign of its own
     order = np.argsort(-first, kind="stable")
 
-    figure, axes = _canvas(title, size=(7.2, 6.6))
+    figure, axes = canvas(title, size=(7.2, 6.6))
     n = len(values)
     _heat_map(figure, axes, values[np.ix_(order, order)], extent=(0.5, n + 0.5, n + 0.5, 0.5))
     axes.set_xlabel("country (rank along the first principal component)")
@@ -83,7 +83,7 @@ def correlation_excerpt(correlation: pd.DataFrame, *, title: str, countries: lis
     Raises KeyError when one of `countries` is not in `correlation`.
     """
     values = correlation.loc[countries, countries].to_numpy()
-    figure, axes = _canvas(title, size=(8.4, 7.4))
+    figure, axes = canvas(title, size=(8.4, 7.4))
     image = _heat_map(figure, axes, values)
     for (row, column), r in np.ndenumerate(values):
         number = f"{round(r, 2) + 0.0:.2f}".replace("-", "−")  # + 0.0: "0.00" for what rounds to -0.0
@@ -105,7 +105,7 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _canvas(title: str, size: tuple[float, float] = (7.2, 4.6)) -> tuple[Figure, Axes]:
+def canvas(title: str, size: tuple[float, float] = (7.2, 4.6)) -> tuple[Figure, Axes]:
     """The house style: title at the left, light grid behind the data, no box. `size` in inches."""
     figure = Figure(figsize=size, dpi=150, layout="compressed", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)

@@ -3,7 +3,7 @@
 As in figures.py, a figure is a function from results to a `Figure`. Images are enlarged by whole factors, nearest
 neighbour, a pixel of the file for a pixel of the grid, with thin white gaps.
 
-Read next: report.py or README.md.
+Read next: vae_results.py, which fills them.
 """
 
 from __future__ import annotations

@@ -389,3 +389,10 @@ def test_a_title_says_the_weight_and_fits(monkeypatch, kl, words):
         title = figure._suptitle or figure.texts[0]
         assert words in title.get_text() and "each channel by itself" in title.get_text()
         assert title.get_window_extent().x1 <= figure.bbox.x1, title.get_text()
+
+
+def test_the_images_shown_are_the_same_few_drawn_from_all():
+    chosen = vae_results.choose(np.arange(1000), 20)
+    assert len(set(chosen)) == 20 and chosen.max() > 500  # not the first of the set, which may be of one kind
+    np.testing.assert_array_equal(vae_results.choose(np.arange(1000), 20), chosen)
+    assert set(vae_results.choose(np.arange(3), 20)) == {0, 1, 2}
