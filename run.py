@@ -1,7 +1,7 @@
 """The command line: `python run.py COMMAND --help` says the rest.
 
-Exit status: 0 done; 1 a check failed (gradcheck); 2 the input or an option is wrong; 130 interrupted, with the
-state saved.
+Exit status: 0 done; 1 a check failed (gradcheck) or a training diverged; 2 the input or an option is wrong;
+130 interrupted, with the state saved.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import itertools
 import shlex
 import sys
 
+import numpy as np
 import tyro
 from rich.console import Console
 
 from data import BadInput
 from tasks import bench, covid, gradcheck, vae
 from tasks.run_folder import Interrupted
+from tasks.training import Diverged
 
 COMMANDS = {
     "covid": (covid.Covid, covid.run),
@@ -51,7 +53,8 @@ def main(arguments: list[str]) -> int:
     try:
         options = parse(arguments)
         run = next(run for kind, run in COMMANDS.values() if isinstance(options, kind))
-        return 1 if run(options, Console()) is False else 0
+        with np.errstate(all="ignore"):  # what is not finite is found by training itself, and said in one line
+            return 1 if run(options, Console()) is False else 0
     except BadInput as error:
         message = str(error)
     except OSError as error:  # a disk that is full, a folder that went away
@@ -60,6 +63,9 @@ def main(arguments: list[str]) -> int:
         same = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
         print(f"\nStopped; the state is saved. To go on: python run.py {shlex.join(same)} --resume", file=sys.stderr)
         return 130
+    except Diverged as error:
+        print(f"run.py: {error}. The last checkpoint is as it was; a smaller --lr may help", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped; there was nothing to save yet.", file=sys.stderr)
         return 130

@@ -10,6 +10,7 @@
     sequence.py    RNN, LSTM, GRU over a whole sequence, with back-propagation through time by hand
     layers.py      Linear, Dropout, LayerNorm, RNN, LSTM, GRU
     optim.py       SGD, RMSprop, Adam, AdamW, clipping, schedules
+    anomaly.py     which op made the first nan?
     gradcheck.py   is this gradient right?
 """
 
@@ -24,4 +25,5 @@ from nn.cells import GRUCell, LSTMCell, RNNCell
 from nn.fused import fused
 from nn.layers import GRU, LSTM, RNN, Dropout, LayerNorm, Linear
 from nn.optim import (SGD, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, cosine_decay, linear_warmup, step_decay)
+from nn.anomaly import find_anomaly
 from nn.gradcheck import GradientError, gradcheck

@@ -22,13 +22,16 @@ def fused(composed: str) -> Callable:
     same thing in plain ops.
     """
     def decorate(function):
-        def pull(backward, count, g, args, wanted):
+        def pull(g, y, args, state, wanted):
+            backward, count = state
             g = tuple(g.get(i) for i in range(count)) if isinstance(g, _Parts) else g
             if any(isinstance(part, Tensor) for part in (g if isinstance(g, tuple) else (g,))):
                 raise NotImplementedError(f"{function.__name__} is a fused op and can be differentiated once; "
                                           f"for higher derivatives use {composed}")
             return [dx.astype(x.dtype, copy=False) if want else None
                     for dx, x, want in zip(backward(g, wanted), args, wanted, strict=True)]
+
+        pull.__name__ = function.__name__
 
         @functools.wraps(function)
         def apply(*args, **kwargs):
@@ -41,9 +44,7 @@ def fused(composed: str) -> Callable:
             if not recording.on or all(x is None for x in parents):
                 return tuple(map(tensor, y)) if several else tensor(y)
 
-            count = len(y) if several else 1
-            source = (lambda g, y, args, kwargs, wanted: pull(backward, count, g, args, wanted),
-                      args, arrays, kwargs, parents)
+            source = (pull, args, arrays, (backward, len(y) if several else 1), parents)
             if not several:
                 return tensor(y, source)
             # Several results: one node for the op, and one for each result, which hands its gradient on.

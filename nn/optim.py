@@ -4,7 +4,7 @@ An optimiser moves the parameters into one array, and their gradients into anoth
 its part. So a step is a dozen in-place numpy calls whatever the number of parameters. Equations and defaults
 are PyTorch's.
 
-This is the last file on how to train; gradcheck.py is on how to know that it is right.
+This is the last file on how to train. Read next: anomaly.py, for when it goes wrong.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ class Optimizer:
             block = slice(i, i + BLOCK)
             p = self.data[block]
             self.update(p, self.grad[block], self.spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
+
+    def grad_is_finite(self) -> bool:
+        """Whether no gradient of the last backward pass has a nan or an inf."""
+        size = np.vdot(self.grad, self.grad)  # one product instead of a pass of comparisons and a mask
+        return math.isfinite(size) or bool(np.isfinite(self.grad).all())
 
     def update(self, p: np.ndarray, g: np.ndarray, spare: np.ndarray, *slots: np.ndarray) -> None:
         """Change the flat parameters p in place, given their gradient g, which stays as it is; spare is like p."""

@@ -71,6 +71,8 @@ def op(value: Callable, *vjps: Callable) -> Callable:
         return [unbroadcast(vjp(g, y, *args, **kwargs), x, name) if want else None
                 for vjp, x, want in zip(vjps, args, wanted)]  # noqa: B905 (behind the last vjp nothing is wanted)
 
+    pull.__name__ = name
+
     @functools.wraps(value, updated=())
     def apply(*args, **kwargs):
         arrays, parents, lifted, tracked = [], [], False, False

@@ -185,7 +185,8 @@ def parameters(work: Work) -> dict[str, np.ndarray]:
 def training(model: nn.Module, parts: list, loss: Callable) -> Steps:
     """The studies' own training loop, an epoch a step."""
     optimizer = nn.Adam(model.parameters(), LR)
-    records = train(model, optimizer, lambda: [parts], loss, dict, sys.maxsize)
+    records = filter(None, train(model, optimizer, lambda epoch: [parts], loss, dict, sys.maxsize,
+                                 np.random.default_rng(0)))
 
     def check():
         optimizer.zero_grad()

@@ -119,12 +119,23 @@ class Data:
     train: Windows
     test: Windows
 
+    @property
+    def sets(self) -> dict[str, Windows]:
+        return {"train": self.train, "test": self.test}
 
-def prepare(config: Covid, log=print) -> Data:
-    """Read, correlate, keep, cut and split; `log` takes a line for each thing that was found."""
+
+def read(config: Covid, log=print) -> CaseCounts:
+    """The case counts; `log` takes a line for each thing that was found."""
+    check_ranges(config, L=(1, 1000), threshold=(-1, 0.9999), hidden=(1, 4096), layers=(1, 32), epochs=(1, 10**6),
+                 lr=(1e-12, 10), seed=(0, 2**63))
     counts = load_cases(config.csv, config.until, log)
     for note in counts.notes:
         log(note)
+    return counts
+
+
+def prepare(config: Covid, counts: CaseCounts, log=print) -> Data:
+    """Correlate, keep, cut and split; `log` takes a line for each thing that was found."""
     correlations = correlation(counts.new_cases)
     kept = correlated_countries(correlations, config.threshold)
     if not kept:
@@ -147,16 +158,30 @@ def inputs(values: np.ndarray) -> np.ndarray:
 # -- training -----------------------------------------------------------------------------------------------------
 
 
-def steps(model: nn.Module, optimizer: nn.Optimizer, windows: Windows, epochs: int, evaluate=dict,
-          start: int = 0) -> Iterator[dict]:
-    """Full-batch training: one step an epoch, its gradient added up over micro-batches. Yields `train`'s records."""
+def begin(config: Covid) -> tuple[Classifier, nn.Adam, np.random.Generator]:
+    """An untrained model, its optimiser, and the generator that the weights came from."""
+    rng = np.random.default_rng(config.seed)
+    model = Classifier(config.cell, config.hidden, config.layers, rng)
+    return model, nn.Adam(model.parameters(), config.lr), rng
+
+
+def steps(model: nn.Module, optimizer: nn.Optimizer, windows: Windows, epochs: int, rng: np.random.Generator,
+          evaluate=dict, start: int = 0, skip: int = 0) -> Iterator[dict | None]:
+    """Full-batch training: one step an epoch, its gradient added up over micro-batches. Yields what `train` does."""
     x, y = inputs(windows.values), windows.label
     parts = [(nn.Tensor(x[i:i + MICRO_BATCH]), y[i:i + MICRO_BATCH]) for i in range(0, len(x), MICRO_BATCH)]
 
     def loss(part):
         return nn.cross_entropy(model(part[0]), part[1], reduction="sum") / len(x)
 
-    return train(model, optimizer, lambda: [parts], loss, evaluate, epochs, start)
+    return train(model, optimizer, lambda epoch: [parts], loss, evaluate, epochs, rng, start, skip)
+
+
+def fit(config: Covid, data: Data, model: nn.Module, optimizer: nn.Optimizer, rng: np.random.Generator,
+        start: int = 0, skip: int = 0) -> Iterator[dict | None]:
+    """Train for one cell and one L; the records are the points of the learning curves."""
+    sets = {part: (inputs(windows.values), windows.label) for part, windows in data.sets.items()}
+    return steps(model, optimizer, data.train, config.epochs, rng, lambda: curves(model, sets), start, skip)
 
 
 @nn.no_grad()
@@ -189,11 +214,12 @@ def baselines(data: Data, config: Covid) -> dict:
         rule                    up when the last step was down: new cases go up and down from day to day
         logistic_regression     on the same L features, by the same training
     """
-    regression = LogisticRegression(config.L, np.random.default_rng(config.seed))
-    for _ in steps(regression, nn.Adam(regression.parameters(), lr=0.05), data.train, epochs=500):
+    rng = np.random.default_rng(config.seed)
+    regression = LogisticRegression(config.L, rng)
+    for _ in steps(regression, nn.Adam(regression.parameters(), lr=0.05), data.train, 500, rng):
         pass
     results = {"rule": {}, "logistic_regression": {}}
-    for part, windows in (("train", data.train), ("test", data.test)):
+    for part, windows in data.sets.items():
         no_probability = {"log_loss": None, "brier": None}  # the rule says yes or no
         results["rule"][part] = classification(windows.label, rule(windows.values)) | no_probability
         probability = predict(regression, inputs(windows.values))
@@ -201,44 +227,52 @@ def baselines(data: Data, config: Covid) -> dict:
     return results
 
 
-@threadpool_limits.wrap(limits=1)  # the products are small: a second thread costs more than it does
-def run(config: Covid, console: Console) -> dict:
-    """The whole study for one cell and one L: writes the run's folder and returns what `metrics.json` holds.
-
-    BadInput for an option or a file that is wrong, with nothing written; Interrupted at Ctrl-C, with the state saved.
-    """
-    check_ranges(config, L=(1, 1000), threshold=(-1, 0.9999), hidden=(1, 4096), layers=(1, 32), epochs=(1, 10**6),
-                 lr=(1e-12, 10), seed=(0, 2**63))
-    data = prepare(config, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
-    fingerprint = hashlib.sha256(data.counts.cumulative.to_csv().encode()).hexdigest()
-    folder = RunFolder(config.out or default_folder(config, f"covid-{config.cell}-L{config.L}", "cell", "L"),
-                       {**identity(config), "source": data.counts.source, "data_sha256": fingerprint},
-                       config.resume, config.overwrite)
-
-    rng = np.random.default_rng(config.seed)
-    model = Classifier(config.cell, config.hidden, config.layers, rng)
-    optimizer = nn.Adam(model.parameters(), config.lr)
-    sets = {"train": (inputs(data.train.values), data.train.label), "test": (inputs(data.test.values), data.test.label)}
-    history = folder.restore(model, optimizer, rng)
-    records = steps(model, optimizer, data.train, config.epochs, lambda: curves(model, sets), start=len(history))
-    records = show(records, len(history), config.epochs, describe, console)
-    history = folder.follow(records, history, model, optimizer, rng)
-
+def measure(config: Covid, data: Data, model: nn.Module, history: pd.DataFrame) -> dict:
+    """All that `metrics.json` holds: the data, how good the model is on both sets, and what is simple beside it."""
     days = data.counts.cumulative.index
-    metrics = {
+    return {
         "data": {
             "source": data.counts.source, "simulated": data.counts.simulated,
             "first_day": f"{days[0]:%Y-%m-%d}", "last_day": f"{days[-1]:%Y-%m-%d}",
             "countries": len(data.correlations), "countries_kept": len(data.kept),
             "windows": len(data.windows), "share_up": float(data.windows.label.mean()),
         },
-        **{part: classification(label, predict(model, x)) for part, (x, label) in sets.items()},
+        **{part: classification(windows.label, predict(model, inputs(windows.values)))
+           for part, windows in data.sets.items()},
         "baselines": baselines(data, config),
         "parameters": sum(p.size for p in model.parameters()),
         "seconds_per_epoch": float(history["seconds"].median()),
     }
-    write_results(folder, config, data, lambda values: predict(model, inputs(values)), model, history, metrics, console)
+
+
+def run_config(config: Covid, counts: CaseCounts) -> dict:
+    """What decides the numbers of a run: the options, and the data by their name and content."""
+    fingerprint = hashlib.sha256(counts.cumulative.to_csv().encode()).hexdigest()
+    return {**identity(config), "source": counts.source, "data_sha256": fingerprint}
+
+
+@threadpool_limits.wrap(limits=1)  # the products are small: a second thread costs more than it does
+def run(config: Covid, console: Console) -> dict:
+    """The whole study for one cell and one L: writes the run's folder and returns what `metrics.json` holds.
+
+    BadInput for an option or a file that is wrong, with nothing written; Interrupted at Ctrl-C, with the state saved;
+    Diverged if the numbers go wrong.
+    """
+    def log(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    counts = read(config, log)
+    data = prepare(config, counts, log)
+    out = config.out or default_folder(config, f"covid-{config.cell}-L{config.L}", "cell", "L")
+    with RunFolder(out, run_config(config, counts), config.resume, config.overwrite) as folder:
+        model, optimizer, rng = begin(config)
+        history, step = folder.restore(model, optimizer, rng)
+        records = fit(config, data, model, optimizer, rng, len(history), step)
+        records = show(records, len(history), config.epochs, describe, console)
+        history = folder.follow(records, history, step, model, optimizer, rng)
+        metrics = measure(config, data, model, history)
+        write_results(folder, config, data, lambda values: predict(model, inputs(values)), model, history, metrics,
+                      console)
     summary(metrics, console)
-    console.print(f"Accuracy, loss, correlations, world map, probabilities and weights are in {folder.path}/",
-                  highlight=False, markup=False, soft_wrap=True)
+    log(f"Accuracy, loss, correlations, world map, probabilities and weights are in {folder.path}/")
     return metrics

@@ -12,20 +12,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def show(records: Iterable[dict], start: int, epochs: int, describe: Callable[[dict], str],
-         console: Console) -> Iterator[dict]:
-    """Pass on the records of epochs start + 1 to `epochs`, showing for each `describe(record)` and the time left."""
+def show(records: Iterable[dict | None], start: int, epochs: int, describe: Callable[[dict], str],
+         console: Console) -> Iterator[dict | None]:
+    """Pass on what `train` yields in epochs start + 1 to `epochs`, showing for each record `describe(record)` and the
+    time left.
+    """
     if console.is_terminal:
         columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(None), TextColumn("{task.description}"),
                    TimeRemainingColumn())
         with Progress(*columns, console=console, expand=True) as bar:
             task = bar.add_task("", total=epochs, completed=start)
             for record in records:
-                bar.update(task, completed=record["epoch"], description=describe(record))
+                if record is not None:
+                    bar.update(task, completed=record["epoch"], description=describe(record))
                 yield record
         return
     began, shown = time.monotonic(), -1
     for record in records:
+        if record is None:
+            yield None
+            continue
         epoch, now = record["epoch"], time.monotonic()
         if (tenth := 10 * epoch // epochs) > shown:  # ten lines in all
             shown = tenth

@@ -79,9 +79,16 @@ class Data:
     source: str
     simulated: bool
 
+    @property
+    def sets(self) -> dict[str, np.ndarray]:
+        return {"train": self.train, "test": self.test}
+
 
 def prepare(config: Vae, log=print) -> Data:
     """Find, read and split the images: 70 % to train, 30 % to test; MNIST has a split of its own."""
+    check_ranges(config, size=(4, 512), hidden=(1, 10_000), latent=(1, 1000), batch=(1, 10**6), lr=(1e-12, 10),
+                 seed=(0, 2**63), **({} if isinstance(config.kl, str) else {"kl": (0, 10**6)}),
+                 **({} if config.epochs is None else {"epochs": (1, 10**6)}))
     if config.images == "mnist":
         train_images, test_images = read_mnist(log)
         return Data(train_images.pixels, test_images.pixels, train_images.source, False)
@@ -225,13 +232,20 @@ def terms(model: VAE, layout: Layout, pixels: np.ndarray, part: int = 500) -> di
             "squared_error": squared / (layout.rows * layout.width)}
 
 
-def epochs(model: VAE, optimizer: nn.Optimizer, layout: Layout, data: Data, config: Vae, rng: np.random.Generator,
-           start: int = 0) -> Iterator[dict]:
-    """Train; yield a record an epoch: the terms of both sets, as train_kl, test_kl, ..."""
+def begin(config: Vae, layout: Layout) -> tuple[VAE, nn.Adam, np.random.Generator]:
+    """An untrained model, its optimiser, and the generator that the weights came from and the noise will come from."""
+    rng = np.random.default_rng(config.seed)
+    model = VAE(layout.width, config.hidden, config.latent, rng)
+    return model, nn.Adam(model.parameters(), config.lr), rng
+
+
+def fit(config: Vae, data: Data, layout: Layout, model: VAE, optimizer: nn.Optimizer, rng: np.random.Generator,
+        start: int = 0, skip: int = 0) -> Iterator[dict | None]:
+    """Train for one weight; the records hold the terms of both sets, as train_kl, test_kl, ..."""
     total = config.epochs * -(-len(data.train) // config.batch)
 
-    def batches():
-        order = rng.permutation(len(data.train))
+    def batches(epoch):  # the order is the epoch's own, so that a run can go on in the midst of one
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(data.train))
         return ([order[i:i + config.batch]] for i in range(0, len(order), config.batch))
 
     def loss_of(index):
@@ -239,11 +253,10 @@ def epochs(model: VAE, optimizer: nn.Optimizer, layout: Layout, data: Data, conf
         return loss(model, layout.to_rows(data.train[index]), len(index), weight, rng)
 
     def evaluate():
-        sets = {"train": data.train, "test": data.test}
-        return {f"{part}_{name}": value for part, pixels in sets.items()
+        return {f"{part}_{name}": value for part, pixels in data.sets.items()
                 for name, value in terms(model, layout, pixels).items()}
 
-    return train(model, optimizer, batches, loss_of, evaluate, config.epochs, start)
+    return train(model, optimizer, batches, loss_of, evaluate, config.epochs, rng, start, skip)
 
 
 def describe(record: dict) -> str:
@@ -252,15 +265,24 @@ def describe(record: dict) -> str:
             f"(reconstruction {record['test_reconstruction']:.1f}, KL {record['test_kl']:.1f})")
 
 
+def with_epochs(config: Vae, data: Data) -> Vae:
+    """The options, with the number of epochs said: by default as many as make 1,500 steps, and at least 10."""
+    steps_an_epoch = -(-len(data.train) // config.batch)
+    return dataclasses.replace(config, epochs=config.epochs or max(10, round(STEPS / steps_an_epoch)))
+
+
+def run_config(config: Vae, data: Data) -> dict:
+    """What decides the numbers of a run: the options, and the images by their name and content."""
+    pixels = hashlib.sha256(data.train.tobytes() + data.test.tobytes()).hexdigest()
+    return {**identity(config), "source": data.source, "data_sha256": pixels}
+
+
 def run(config: Vae, console: Console) -> dict:
     """The whole study for one weight: writes the run's folder and returns what `metrics.json` holds.
 
-    BadInput for an option or a file that is wrong, with nothing written; Interrupted at Ctrl-C, with the state saved.
+    BadInput for an option or a file that is wrong, with nothing written; Interrupted at Ctrl-C, with the state saved;
+    Diverged if the numbers go wrong.
     """
-    check_ranges(config, size=(4, 512), hidden=(1, 10_000), latent=(1, 1000), batch=(1, 10**6), lr=(1e-12, 10),
-                 seed=(0, 2**63), **({} if isinstance(config.kl, str) else {"kl": (0, 10**6)}),
-                 **({} if config.epochs is None else {"epochs": (1, 10**6)}))
-
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -270,23 +292,15 @@ def run(config: Vae, console: Console) -> dict:
         f"{layout.size} pixels, {'colour' if layout.channels == 3 else 'grey'}.")
     name = f"vae-kl-{config.kl}" if isinstance(config.kl, str) else f"vae-kl-{config.kl:g}"
     out = config.out or default_folder(config, name, "kl")
-    if config.epochs is None:
-        steps_an_epoch = -(-len(data.train) // config.batch)
-        config = dataclasses.replace(config, epochs=max(10, round(STEPS / steps_an_epoch)))
-    pixels = hashlib.sha256(data.train.tobytes() + data.test.tobytes()).hexdigest()
-    folder = RunFolder(out,
-                       {**identity(config), "source": data.source, "data_sha256": pixels},
-                       config.resume, config.overwrite)
-
-    rng = np.random.default_rng(config.seed)
-    model = VAE(layout.width, config.hidden, config.latent, rng)
-    optimizer = nn.Adam(model.parameters(), config.lr)
-    history = folder.restore(model, optimizer, rng)
-    records = epochs(model, optimizer, layout, data, config, rng, start=len(history))
-    records = show(records, len(history), config.epochs, describe, console)
-    history = folder.follow(records, history, model, optimizer, rng)
-    metrics = measure(model, layout, data, config, history)
-    write_results(folder, config, data, layout, model, history, metrics)
+    config = with_epochs(config, data)
+    with RunFolder(out, run_config(config, data), config.resume, config.overwrite) as folder:
+        model, optimizer, rng = begin(config, layout)
+        history, step = folder.restore(model, optimizer, rng)
+        records = fit(config, data, layout, model, optimizer, rng, len(history), step)
+        records = show(records, len(history), config.epochs, describe, console)
+        history = folder.follow(records, history, step, model, optimizer, rng)
+        metrics = measure(model, layout, data, config, history)
+        write_results(folder, config, data, layout, model, history, metrics)
     summary(metrics, console)
     log(f"Learning curves, reconstructions, samples, interpolations and weights are in {folder.path}/")
     return metrics

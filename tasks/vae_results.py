@@ -35,11 +35,10 @@ def measure(model, layout, data, config, history: pd.DataFrame) -> dict:
     --per-channel that is a grey image, as the model does not know which channel it decodes.)
     """
     last = history.iloc[-1]
-    sets = {"train": data.train, "test": data.test}
     constant = np.clip(data.train.mean(axis=0, dtype=np.float64) / 255, 1e-6, 1 - 1e-6)
     constant = constant.mean(axis=-1, keepdims=True) if layout.per_channel else constant
     results = {}
-    for part, pixels in sets.items():
+    for part, pixels in data.sets.items():
         mean = encode(model, layout, pixels)[0]
         x = pixels.mean(axis=0, dtype=np.float64) / 255  # the cross-entropy is linear in x: the mean image will do
         results[part] = {name: float(last[f"{part}_{name}"]) for name in ("negative_elbo", "reconstruction", "kl")} | {

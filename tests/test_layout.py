@@ -33,6 +33,7 @@ PICTURE_OF_NN = {
     "sequence": {"fused"},
     "layers": {"tensor", "ops", "module", "sequence"},
     "optim": {"module"},
+    "anomaly": {"backward", "tensor"},
     "gradcheck": {"tensor"},
 }
 

@@ -16,6 +16,10 @@ from tasks import covid
 SHORT = {"cell": "gru", "L": 3, "csv": "simulated", "epochs": 3, "hidden": 4}
 
 
+def prepare(config, log):
+    return covid.prepare(config, covid.read(config, log), log)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A short run on simulated data: its options, its metrics, and what it said."""
@@ -62,7 +66,7 @@ def test_the_saved_weights_give_the_saved_probabilities(finished):
 
 def test_the_rule_and_the_majority_stand_beside_the_network(finished):
     config, metrics, _ = finished
-    data = covid.prepare(config, log=lambda line: None)
+    data = prepare(config, lambda line: None)
     for part, windows in (("train", data.train), ("test", data.test)):
         up = np.array([values[2] < values[1] for values in windows.values])
         assert metrics["baselines"]["rule"][part]["accuracy"] == pytest.approx((up == windows.label).mean())
@@ -73,7 +77,7 @@ def test_the_rule_and_the_majority_stand_beside_the_network(finished):
 @pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")  # of scikit-learn 1.7, with a newer SciPy
 def test_logistic_regression_is_trained_to_the_end(finished):
     config, metrics, _ = finished
-    data = covid.prepare(config, log=lambda line: None)
+    data = prepare(config, lambda line: None)
     oracle = LogisticRegression(C=np.inf, max_iter=5000).fit(covid.inputs(data.train.values)[:, :, 0], data.train.label)
     p = oracle.predict_proba(covid.inputs(data.test.values)[:, :, 0])[:, 1]
     found = metrics["baselines"]["logistic_regression"]["test"]
@@ -84,25 +88,25 @@ def test_logistic_regression_is_trained_to_the_end(finished):
 
 def test_microbatches_change_nothing_but_memory(monkeypatch):
     config = covid.Covid(L=3, csv="simulated", hidden=4)
-    windows = covid.prepare(config, log=lambda line: None).train[:1500]
+    windows = prepare(config, lambda line: None).train[:1500]
     results = []
     for size in (100, 10_000):
         monkeypatch.setattr(covid, "MICRO_BATCH", size)
-        model = covid.Classifier("lstm", 4, 1, np.random.default_rng(0))
-        list(covid.steps(model, nn.Adam(model.parameters(), 0.01), windows, epochs=3))
+        model, optimizer, rng = covid.begin(config)
+        list(covid.steps(model, optimizer, windows, 3, rng))
         results.append(covid.predict(model, covid.inputs(windows.values)))
     np.testing.assert_allclose(*results, atol=1e-5)
 
 
 def test_the_random_split_says_that_it_leaks():
     lines = []
-    covid.prepare(covid.Covid(csv="simulated", split="random"), lines.append)
+    prepare(covid.Covid(csv="simulated", split="random"), lines.append)
     assert any("leaks" in line for line in lines)
 
 
 def test_a_threshold_that_keeps_nobody_is_refused():
     with pytest.raises(covid.BadInput, match="--threshold"):
-        covid.prepare(covid.Covid(csv="simulated", threshold=0.9999), lambda line: None)
+        prepare(covid.Covid(csv="simulated", threshold=0.9999), lambda line: None)
 
 
 def test_the_same_seed_gives_the_same_bytes(finished):
@@ -115,7 +119,7 @@ def test_the_same_seed_gives_the_same_bytes(finished):
 
 @pytest.mark.realdata
 def test_published_facts_of_the_real_counts():
-    data = covid.prepare(covid.Covid(L=5), lambda line: None)
+    data = prepare(covid.Covid(L=5), lambda line: None)
     assert (len(data.correlations), len(data.kept), len(data.windows)) == (185, 179, 13_604)
     assert round(100 * data.windows.label.mean(), 1) == 21.9
 
@@ -124,8 +128,8 @@ def test_published_facts_of_the_real_counts():
 def test_the_network_learns_what_is_there_to_learn():
     """At L = 7 with the time split, other methods reach a ROC AUC of 0.729 on the test days."""
     config = covid.Covid(cell="lstm", L=7)
-    data = covid.prepare(config, lambda line: None)
-    model = covid.Classifier("lstm", 12, 1, np.random.default_rng(0))
-    list(covid.steps(model, nn.Adam(model.parameters(), config.lr), data.train, config.epochs))
+    data = prepare(config, lambda line: None)
+    model, optimizer, rng = covid.begin(config)
+    list(covid.steps(model, optimizer, data.train, config.epochs, rng))
     found = covid.classification(data.test.label, covid.predict(model, covid.inputs(data.test.values)))
     assert found["roc_auc"] > 0.71

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import re
+import signal
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from tasks.covid import Covid
 from tasks.options import check_ranges, default_folder, identity
 from tasks.progress import show
 from tasks.run_folder import Interrupted, RunFolder, write
-from tasks.training import train
+from tasks.training import Diverged, train
 
 
 def problem():
@@ -31,14 +34,14 @@ def problem():
 
 
 def test_parts_of_a_batch_add_up_to_one_step():
-    model, optimizer, _, parts, loss = problem()
+    model, optimizer, rng, parts, loss = problem()
     model.eval()  # no dropout: both ways see the same network
     before = optimizer.data.copy()
     whole = [tuple(np.concatenate(xs) for xs in zip(*parts, strict=True))]
     for batch in (parts, whole):
         optimizer.data[...] = before
         optimizer.load_state_dict({"steps": 0, "mean": 0 * before, "square": 0 * before})
-        list(train(model, optimizer, lambda batch=batch: [batch], loss, dict, epochs=1))
+        list(train(model, optimizer, lambda epoch, batch=batch: [batch], loss, dict, epochs=1, rng=rng))
         model.eval()
         assert optimizer.steps == 1
         if batch is parts:
@@ -48,53 +51,108 @@ def test_parts_of_a_batch_add_up_to_one_step():
 
 
 def test_records_number_the_epochs_and_evaluate_in_eval_mode():
-    model, optimizer, _, parts, loss = problem()
-    modes = []
-    records = list(train(model, optimizer, lambda: [parts, parts], loss,
-                         lambda: modes.append(model.training) or {"loss": 1.5}, epochs=5, start=2))
-    assert [record["epoch"] for record in records] == [3, 4, 5]
+    model, optimizer, rng, parts, loss = problem()
+    modes, asked = [], []
+    yielded = list(train(model, optimizer, lambda epoch: asked.append(epoch) or [parts, parts], loss,
+                         lambda: modes.append(model.training) or {"loss": 1.5}, epochs=5, rng=rng, start=2, skip=1))
+    assert [record and record["epoch"] for record in yielded] == [None, 3, None, None, 4, None, None, 5]
+    assert asked == [3, 4, 5]
     assert modes == [False] * 3 and model.training
-    assert optimizer.steps == 6
-    assert all(record["loss"] == 1.5 and record["seconds"] > 0 for record in records)
+    assert optimizer.steps == 5
+    assert all(record["loss"] == 1.5 and record["seconds"] > 0 for record in yielded if record)
+
+
+@pytest.mark.parametrize("where, says", [
+    (lambda out: nn.log(out - out), "log of (5, 1)"),  # -inf
+    (lambda out: nn.sqrt(nn.relu(out) * 0), "backward through sqrt: the gradient of its argument (5, 1)"),
+])
+def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(where, says):
+    model, optimizer, rng, parts, loss = problem()
+    calls = []
+
+    def bad(part):
+        calls.append(part)
+        value = loss(part)
+        return value + nn.sum(where(model(nn.Tensor(part[0])))) if len(calls) in (7, 8, 9) else value
+
+    before = []
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match=re.escape(says)) as caught:
+        for _ in train(model, optimizer, lambda epoch: [parts, parts], bad, dict, epochs=5, rng=rng):
+            before.append(optimizer.data.copy())
+    assert "epoch 2, step 2: " in str(caught.value)
+    np.testing.assert_array_equal(optimizer.data, before[-1])
 
 
 # -- the folder of a run ----------------------------------------------------------------------------------------
 
 
 def fit(folder, epochs, stop_after=None):
+    """Train two steps an epoch, with a Ctrl-C during step `stop_after`; returns the model's state and the history."""
     model, optimizer, rng, parts, loss = problem()
-    history = folder.restore(model, optimizer, rng)
-    for record in train(model, optimizer, lambda: [parts], loss, dict, epochs, start=len(history)):
-        history.append(record)
-        folder.keep(history, model, optimizer, rng)
-        if record["epoch"] == stop_after:
-            with pytest.raises(Interrupted):
-                folder.interrupt()
-            return None, history
+    history, step = folder.restore(model, optimizer, rng)
+    losses = []
+
+    def counted(part):
+        losses.append(part)
+        if len(losses) == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(part)
+
+    def batches(epoch):
+        order = np.random.default_rng(epoch).permutation(2)
+        return [[parts[i]] for i in order]
+
+    records = train(model, optimizer, batches, counted, dict, epochs, rng, len(history), step)
+    with folder:
+        history = folder.follow(records, history, step, model, optimizer, rng)
     return model.state_dict(), history
 
 
-def test_a_run_that_was_stopped_goes_on_bit_for_bit_dropout_included(tmp_path):
-    straight, _ = fit(RunFolder(tmp_path / "a", {"x": 1}), 9)
-    fit(RunFolder(tmp_path / "b", {"x": 1}), 9, stop_after=4)
-    resumed, history = fit(RunFolder(tmp_path / "b", {"x": 1}, resume=True), 9)
-    assert [record["epoch"] for record in history] == list(range(1, 10))
+@pytest.mark.parametrize("stop_after", range(1, 9))
+def test_a_run_that_was_stopped_goes_on_bit_for_bit_dropout_and_shuffling_included(tmp_path, capsys, stop_after):
+    straight, _ = fit(RunFolder(tmp_path / "a", {"x": 1}), 5)
+    with pytest.raises(Interrupted):
+        fit(RunFolder(tmp_path / "b", {"x": 1}), 5, stop_after)
+    resumed, history = fit(RunFolder(tmp_path / "b", {"x": 1}, resume=True), 5)
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5]
     assert {name: array.tobytes() for name, array in resumed.items()} == {n: a.tobytes() for n, a in straight.items()}
 
 
-def test_before_the_first_epoch_there_is_nothing_to_save(tmp_path):
-    with pytest.raises(KeyboardInterrupt) as caught:
-        RunFolder(tmp_path / "run", {}).interrupt()
-    assert not isinstance(caught.value, Interrupted) and not (tmp_path / "run").exists()
+def test_the_second_ctrl_c_stops_at_once(tmp_path, capsys):
+    folder = RunFolder(tmp_path / "run", {})
+    model, optimizer, rng, parts, loss = problem()
+
+    def impatient(part):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it went on")
+
+    records = train(model, optimizer, lambda epoch: [parts], impatient, dict, 1, rng)
+    with pytest.raises(KeyboardInterrupt) as caught, folder:
+        folder.follow(records, [], 0, model, optimizer, rng)
+    assert not isinstance(caught.value, Interrupted) and not folder.path.exists()  # there was nothing to save yet
+
+    folder.save([], 0, model, optimizer, rng)
+    records = train(model, optimizer, lambda epoch: [parts], impatient, dict, 1, rng)
+    with pytest.raises(Interrupted), folder:
+        folder.follow(records, [], 0, model, optimizer, rng)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_checkpoint_is_written_when_it_is_time(tmp_path):
     folder = RunFolder(tmp_path / "run", {})
     model, optimizer, rng, *_ = problem()
-    folder.keep([{"epoch": 1}], model, optimizer, rng, every=1e9)
-    assert not folder.checkpoint.exists()
-    folder.keep([{"epoch": 1}], model, optimizer, rng, every=0)
-    assert folder.checkpoint.exists()
+    for every, there in ((1e9, False), (0, True)):
+        saved = []
+        records = (saved.append(folder.checkpoint.exists()) for _ in range(3))
+        folder.follow(records, [], 0, model, optimizer, rng, every)
+        assert saved[1] == there and folder.checkpoint.exists()
+        folder.checkpoint.unlink()
+
+
+def stopped(path):
+    with pytest.raises(Interrupted):
+        fit(RunFolder(path, {"x": 1}), 5, stop_after=2)
 
 
 def refused(message, path, config=None, **options):
@@ -104,9 +162,9 @@ def refused(message, path, config=None, **options):
     assert sorted((p, p.read_bytes()) for p in path.rglob("*") if p.is_file()) == before
 
 
-def test_what_a_user_has_is_not_replaced(tmp_path):
+def test_what_a_user_has_is_not_replaced(tmp_path, capsys):
     run = tmp_path / "run"
-    fit(RunFolder(run, {"x": 1}), 5, stop_after=2)
+    stopped(run)
     refused("unfinished run: --resume", run)
     refused("has another x:", run, {"x": 2}, resume=True)
     RunFolder(run, {"x": 2}, overwrite=True)
@@ -128,8 +186,8 @@ def test_what_a_user_has_is_not_replaced(tmp_path):
     refused("is a file", tmp_path / "file")
 
 
-def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path):
-    fit(RunFolder(tmp_path / "run", {"x": 1}), 5, stop_after=2)
+def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path, capsys):
+    stopped(tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     whole = checkpoint.read_bytes()
     for damaged in (whole[:100], b"", b"not a checkpoint"):
@@ -157,7 +215,8 @@ def shown(terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=100)
     records = [{"epoch": epoch, "loss": 1 / epoch} for epoch in range(41, 81)]
-    assert list(show(iter(records), 40, 80, lambda r: f"loss {r['loss']:.3f}", console)) == records
+    steps = [step for record in records for step in (None, record)]
+    assert list(show(iter(steps), 40, 80, lambda r: f"loss {r['loss']:.3f}", console)) == steps
     return out.getvalue()
 
 

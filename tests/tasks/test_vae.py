@@ -2,6 +2,8 @@
 
 import io
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -243,10 +245,9 @@ def small(rng):
 def trained(data, **options):
     """Model, layout and records of a short training."""
     config = vae.Vae(**{"hidden": 8, "latent": 3, "batch": 8, "epochs": 3, **options})
-    layout, rng = vae.Layout(4, 3, config.per_channel), np.random.default_rng(config.seed)
-    model = vae.VAE(layout.width, config.hidden, config.latent, rng)
-    optimizer = nn.Adam(model.parameters(), config.lr)
-    return model, layout, list(vae.epochs(model, optimizer, layout, data, config, rng))
+    layout = vae.Layout(4, 3, config.per_channel)
+    model, optimizer, rng = vae.begin(config, layout)
+    return model, layout, list(filter(None, vae.fit(config, data, layout, model, optimizer, rng)))
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -306,19 +307,20 @@ def test_an_epoch_takes_every_image_once_with_the_weight_of_its_step(small, monk
 # -- the run ------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(pictures, monkeypatch):
+@pytest.mark.parametrize("stop_after", [1, 4, 5])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(pictures, monkeypatch, capsys, stop_after):
     options, silent = {**SHORT, "kl": "anneal"}, Console(file=io.StringIO())
     straight = vae.run(vae.Vae(**options, out=Path("straight")), silent)
-    real = vae.show
+    real, calls = vae.loss, []
 
-    def stops(records, start, epochs, describe, console):
-        for record in real(records, start, epochs, describe, console):
-            yield record
-            if record["epoch"] == 2:
-                raise KeyboardInterrupt
+    def stops(*arguments):
+        calls.append(arguments)
+        if len(calls) == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(vae, "show", stops)
+        patch.setattr(vae, "loss", stops)
         with pytest.raises(Interrupted):
             vae.run(vae.Vae(**options, out=Path("stopped")), silent)
     assert [path.name for path in Path("stopped").iterdir()] == ["checkpoint.safetensors"]
@@ -382,7 +384,8 @@ def test_other_pictures_are_another_run(folder_of):
     ({"seed": -1}, "--seed: -1"),
 ])
 def test_what_is_out_of_range_is_refused_before_anything_is_read(monkeypatch, options, says):
-    monkeypatch.setattr(vae, "prepare", lambda *arguments: pytest.fail("the images were read"))
+    for reader in ("load_drawn_faces", "read_images", "read_mnist"):
+        monkeypatch.setattr(vae, reader, lambda *arguments, **options: pytest.fail("the images were read"))
     with pytest.raises(BadInput, match=says):
         vae.run(vae.Vae(**options), Console(file=io.StringIO()))
 

@@ -32,9 +32,9 @@ def patterns(n, channels=1):
 def trained(data, **options):
     """Model, layout, configuration and history."""
     config = vae.Vae(**{"hidden": 32, "latent": 4, "batch": 20, "epochs": 40, "lr": 0.005, **options})
-    layout, rng = vae.Layout(8, data.train.shape[3], config.per_channel), np.random.default_rng(config.seed)
-    model = vae.VAE(layout.width, config.hidden, config.latent, rng)
-    records = vae.epochs(model, nn.Adam(model.parameters(), config.lr), layout, data, config, rng)
+    layout = vae.Layout(8, data.train.shape[3], config.per_channel)
+    model, optimizer, rng = vae.begin(config, layout)
+    records = filter(None, vae.fit(config, data, layout, model, optimizer, rng))
     return model, layout, config, pd.DataFrame(list(records))
 
 
@@ -161,14 +161,17 @@ def test_the_importance_weighted_bound_is_the_integral_where_that_can_be_taken(c
     elbo = vae.terms(model, layout, np.tile(pixels, (500, 1, 1, 1)))["negative_elbo"]
     found = vae_results.importance_weighted(model, layout, pixels, samples=5000)
     assert found == pytest.approx(exact, abs=0.02 * layout.rows)
-    assert vae_results.importance_weighted(model, layout, pixels) > exact - 0.3  # a bound, but for its own noise
+    assert vae_results.importance_weighted(model, layout, pixels) > exact - 0.3 * layout.rows  # but for noise
     assert elbo > exact + 0.05  # so that the bound had something to gain
 
 
-def test_the_importance_weighted_bound_is_closer_than_the_elbo(by_weight):
-    for metrics, _ in by_weight.values():
-        assert metrics["test"]["importance_weighted"] <= metrics["test"]["negative_elbo"] + 0.01
-    assert by_weight[1.0][0]["test"]["importance_weighted"] < by_weight[1.0][0]["test"]["negative_elbo"] - 0.05
+def test_the_importance_weighted_bound_is_closer_than_the_elbo():
+    data = patterns(100)
+    model, layout, _, _ = trained(data)
+    pixels = np.repeat(data.test, 20, axis=0)  # with one sample it is the negative ELBO itself, and noisy
+    elbo = vae_results.importance_weighted(model, layout, pixels, samples=1)
+    assert vae_results.importance_weighted(model, layout, data.test) < elbo - 0.05
+    assert elbo == pytest.approx(vae.terms(model, layout, pixels)["negative_elbo"], abs=0.1)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
