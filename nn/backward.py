@@ -1,8 +1,8 @@
 """The walk back through a graph: in which order, and how contributions add up. The heart of back-propagation.
 
 A Tensor that an op made has a `source` (pull, args, arrays, kwargs, parents): the op's `pull`, which turns the
-gradient of the result into those of the arguments; the arguments; the same as plain arrays; and among the
-arguments, the Tensors that need a gradient, with None for the others. `birth` numbers Tensors in the order in
+gradient of the result into those of the arguments that are wanted; the arguments; the same as plain arrays; and among
+the arguments, the Tensors that need a gradient, with None for the others. `birth` numbers Tensors in the order in
 which they were made.
 
 Read next: ops.py.
@@ -57,17 +57,19 @@ def gradients(y, g, targets: set[int] | None, retain_graph: bool, create_graph: 
         g = grads.pop(t.birth, None)
         if g is None:
             continue
-        if t.source is None if targets is None else t.birth in targets:
+        source = t.source
+        if source is None if targets is None else t.birth in targets:
             yield t, g
-        if t.source is None:
+        if source is None:
             continue
-        pull, args, arrays, kwargs, parents = t.source
-        wanted = [x is not None and (needed is None or x.birth in needed) for x in parents]
-        if not any(wanted):
-            continue
-        dxs = pull(g, t, args, kwargs, wanted) if create_graph else pull(g, t.data, arrays, kwargs, wanted)
-        for x, dx, want in zip(parents, dxs, wanted):  # noqa: B905 (a pull may stop after the last that is wanted)
-            if not want:
+        pull, args, arrays, kwargs, parents = source
+        if needed is not None:
+            parents = [x if x is not None and x.birth in needed else None for x in parents]
+            if all(x is None for x in parents):
+                continue
+        dxs = pull(g, t, args, kwargs, parents) if create_graph else pull(g, t.data, arrays, kwargs, parents)
+        for x, dx in zip(parents, dxs):  # noqa: B905 (a pull may stop after the last that has a derivative)
+            if x is None:
                 continue
             birth = x.birth
             if birth not in grads:

@@ -24,6 +24,7 @@ def fused(composed: str) -> Callable:
     def decorate(function):
         def pull(g, y, args, state, wanted):
             backward, count = state
+            wanted = [parent is not None for parent in wanted]
             g = tuple(g.get(i) for i in range(count)) if isinstance(g, _Parts) else g
             if any(isinstance(part, Tensor) for part in (g if isinstance(g, tuple) else (g,))):
                 raise NotImplementedError(f"{function.__name__} is a fused op and can be differentiated once; "

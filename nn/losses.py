@@ -49,7 +49,10 @@ _classes_first = op(_classes_first, lambda g, y, x: swapaxes(g, 0, 1))
 
 def _soft_cross_entropy(x, q):
     """-sum_k q_k log softmax(x)_k over the first axis."""
-    return -np.sum(_times(q, log_softmax(x, 0)), axis=0)
+    log_p = log_softmax(x, 0)
+    if np.isfinite(np.minimum.reduce(log_p.real, None, initial=0)):
+        return -np.add.reduce(q * log_p, 0)
+    return -np.add.reduce(_times(q, log_p), 0)  # masks are slow, and kept for -inf and nan
 
 
 _soft_cross_entropy = op(_soft_cross_entropy,
@@ -75,18 +78,21 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     """
     target = target if isinstance(target, Tensor) else np.asarray(target)
     K = logits.shape[min(1, logits.ndim - 1)]
-    w = np.ones(K, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
-    w = w.reshape(K, *[1] * (logits.ndim - 1))
+    column = K, *[1] * (logits.ndim - 1)
+    w = 1 if weight is None else np.asarray(weight, logits.dtype).reshape(column)
     if target.dtype.kind in "iu":
         target, shape = np.asarray(target), logits.shape[:1][:logits.ndim - 1] + logits.shape[2:]
         if target.shape != shape:
             raise ValueError(f"cross_entropy: target {target.shape} is not {shape}, logits' shape without K")
         counts = target != ignore_index
-        if np.any(counts & ((target < 0) | (target >= K))):
+        hot = (target == np.arange(K).reshape(column)) & counts
+        if np.count_nonzero(hot) != np.count_nonzero(counts):
             raise ValueError(f"cross_entropy: a target is no class 0 to {K - 1}, nor ignore_index {ignore_index}")
-        hot = ((target == np.arange(K).reshape(w.shape)) & counts).astype(logits.dtype)
-        q = w * ((1 - label_smoothing) * hot + label_smoothing / K) * counts
-        total = np.sum(w * hot)
+        q = hot.astype(logits.dtype)
+        total = np.add.reduce(w * q, None)
+        if label_smoothing:
+            q = ((1 - label_smoothing) * q + label_smoothing / K) * counts
+        q = w * q
     else:
         q = (1 - label_smoothing) * _like(target, logits, "cross_entropy") + label_smoothing / K
         q = w * (_classes_first(q) if logits.ndim > 1 else q)

@@ -52,8 +52,8 @@ def _min(x, axis=None, keepdims=False):
 
 def _from_max(x, axis):
     """x minus its maximum m over `axis`, and m. What equals an infinite m is 0 below it: inf - inf would be nan."""
-    m = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    if np.isfinite(m).all():
+    m = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    if np.logical_and.reduce(np.isfinite(m), None):
         return x - m, m
     with np.errstate(invalid="ignore"):
         return np.where(x == m, 0, x - m), m
@@ -62,20 +62,20 @@ def _from_max(x, axis):
 def _logsumexp(x, axis=-1, keepdims=False):
     """log sum exp x over `axis`, the maximum taken out first, so that nothing overflows. All at -inf: -inf."""
     below, m = _from_max(x, axis)
-    y = np.log(np.sum(np.exp(below), axis=axis, keepdims=True)) + m
+    y = np.log(np.add.reduce(np.exp(below), axis, keepdims=True)) + m
     return y if keepdims else np.squeeze(y, axis)
 
 
 def _softmax(x, axis=-1):
     """exp x / sum exp x over `axis`. Elements at +inf share all; all at -inf share evenly (PyTorch: nan)."""
     y = np.exp(_from_max(x, axis)[0])
-    return y / np.sum(y, axis=axis, keepdims=True)
+    return y / np.add.reduce(y, axis, keepdims=True)
 
 
 def _log_softmax(x, axis=-1):
     """log softmax x, without forming the softmax: x - logsumexp x."""
     below = _from_max(x, axis)[0]
-    return below - np.log(np.sum(np.exp(below), axis=axis, keepdims=True))
+    return below - np.log(np.add.reduce(np.exp(below), axis, keepdims=True))
 
 
 def _transpose(x, axes=None):

@@ -95,17 +95,17 @@ def _results(hx, H, ended, reverse):
 def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
     """Backward through the steps, from the last: dx (N, L, I), dh0 (N, H) and dW; None for dx and dh0 if not wanted.
 
-    `step(t, dh, da)` turns the gradient dh of h[t], which is its to change, into da, that of W hx[t], and returns what
-    reaches h[t - 1] beside that product, or None.
+    `step(t, dh)` turns the gradient dh of h[t] into that of W hx[t], and returns with it what reaches h[t - 1] beside
+    that product, or None.
     """
     wanted_x, wanted_h0 = wanted[:2]
     L, K, N = hx.shape[0] - 1, *hx.shape[1:]
     reach = K - 1 if wanted_x else H
-    dh, dhx, da, dx = _borrow(hx.dtype, (H, N), (reach, N), (len(W), N), (L, reach - H, N))
+    dh, dhx, dx = _borrow(hx.dtype, (H, N), (reach, N), (L, reach - H, N))
     dh[...] = 0 if gh_n is None else gh_n.T
     if gh is not None:
         gh = (gh[:, ::-1] if reverse else gh).transpose(1, 2, 0)
-    back, dW = np.ascontiguousarray(W[:, :reach].T), np.zeros_like(W)
+    back, dW, dW_t = np.ascontiguousarray(W[:, :reach].T), np.zeros_like(W), np.empty_like(W)
     for t in reversed(range(L)):
         held = None
         if ended is not None:
@@ -113,8 +113,8 @@ def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
             dh[:, ended[t]] = 0
         if gh is not None:
             dh += gh[t] if ended is None else gh[t] * ~ended[t]
-        past = step(t, dh, da)
-        dW += da @ hx[t].T
+        da, past = step(t, dh)
+        dW += np.dot(da, hx[t].T, out=dW_t)  # matmul, for so small a result, would keep other threads waiting
         if t == 0 and not (wanted_x or wanted_h0):
             break
         np.matmul(back, da, out=dhx)
@@ -122,7 +122,8 @@ def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
         for more in (past, held):
             if more is not None:
                 dh += more
-        dx[t] = dhx[H:]
+        if wanted_x:
+            dx[t] = dhx[H:]
     dx = dx.transpose(2, 0, 1)
     return (dx[:, ::-1] if reverse else dx) if wanted_x else None, dh.T if wanted_h0 else None, dW
 
@@ -155,14 +156,15 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         _hold(hx, t, H, ended)
 
     def backward(g, wanted):
-        def step(t, dh, da):
+        da, = _borrow(hx.dtype, (H, N))
+
+        def step(t, dh):
             h = hx[t + 1, :H]
             if relu:
-                np.multiply(dh, h > 0, out=da)
-            else:
-                np.multiply(h, h, out=da)
-                np.subtract(1, da, out=da)
-                da *= dh
+                return np.multiply(dh, h > 0, out=da), None
+            np.multiply(h, h, out=da)
+            np.subtract(1, da, out=da)
+            return np.multiply(da, dh, out=da), None
 
         dx, dh0, dW = _through_time(hx, W, H, *g, ended, reverse, step, wanted)
         return dx, dh0, *_columns(dW, H)
@@ -187,52 +189,49 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
     W = np.concatenate((weight_hh, weight_ih, (bias_ih + bias_hh)[:, None]), 1)[order]
     half_W = W.copy()
     half_W[:3 * H] *= 0.5
-    hx, gates, c, tanh_c, spare = _borrow(np.result_type(x, h0, c0, W), (L + 1, W.shape[1], N), (L, 4 * H, N),
-                                          (L + 1, H, N), (L, H, N), (H, N))
+    # A step's rows are i f o g c, with the c before it: [i f] * [g c] is one call, and so are both its derivatives.
+    hx, steps, tanh_c, products = _borrow(np.result_type(x, h0, c0, W), (L + 1, W.shape[1], N), (L + 1, 5 * H, N),
+                                          (L, H, N), (2 * H, N))
     _fill(hx, x, h0, ended, reverse)
-    c[0] = c0.T
+    steps[0, 4 * H:] = c0.T
     for t in range(L):
-        a = np.matmul(half_W, hx[t], out=gates[t])
+        step, c = steps[t], steps[t + 1, 4 * H:]
+        a = np.matmul(half_W, hx[t], out=step[:4 * H])
         np.tanh(a, out=a)
-        sigmoids = a[:3 * H]
+        sigmoids = step[:3 * H]
         sigmoids *= 0.5
         sigmoids += 0.5
-        i, f, o, g = a.reshape(4, H, N)
         if ended is not None:  # what is over takes nothing in and forgets nothing
-            i[:, ended[t]], f[:, ended[t]] = 0, 1
-        np.multiply(f, c[t], out=c[t + 1])
-        c[t + 1] += np.multiply(i, g, out=spare)
-        np.tanh(c[t + 1], out=tanh_c[t])
-        np.multiply(o, tanh_c[t], out=hx[t + 1, :H])
+            step[:H, ended[t]], step[H:2 * H, ended[t]] = 0, 1
+        np.multiply(step[:2 * H], step[3 * H:], out=products)
+        np.add(products[:H], products[H:], out=c)
+        np.multiply(step[2 * H:3 * H], np.tanh(c, out=tanh_c[t]), out=hx[t + 1, :H])
         _hold(hx, t, H, ended)
 
     def backward(g, wanted):
         gh, gh_n, gc_n = g
-        slope, dc, spare = _borrow(hx.dtype, (4 * H, N), (H, N), (H, N))
-        dc[...] = 0 if gc_n is None else gc_n.T
+        d, slope, dc, spare = _borrow(hx.dtype, (5, H, N), (4 * H, N), (H, N), (H, N))
+        da = d[:4].reshape(4 * H, N)
+        d[4] = 0 if gc_n is None else gc_n.T  # i f o g, and the c before the step
 
-        def step(t, dh, da):
-            a = gates[t]
-            i, f, o, g = a.reshape(4, H, N)
-            di, df, do, dg = da.reshape(4, H, N)
-            np.multiply(dh, tanh_c[t], out=do)
-            np.multiply(tanh_c[t], tanh_c[t], out=spare)  # dc += dh o (1 - tanh(c)^2)
-            np.subtract(1, spare, out=spare)
-            dh *= o
-            np.add(dc, np.multiply(spare, dh, out=spare), out=dc)
-            np.multiply(dc, g, out=di)
-            np.multiply(dc, c[t], out=df)
-            np.multiply(dc, i, out=dg)
+        def step(t, dh):
+            a = steps[t, :4 * H]
+            i_f, o, g_c = steps[t, :2 * H].reshape(2, H, N), a[2 * H:3 * H], steps[t, 3 * H:].reshape(2, H, N)
+            np.multiply(hx[t + 1, :H], tanh_c[t], out=spare)  # dc += dh o (1 - tanh(c)^2), and o tanh(c) = h
+            np.subtract(o, spare, out=spare)
+            np.add(d[4], np.multiply(spare, dh, out=spare), out=dc)
+            np.multiply(dc, g_c, out=d[:2])
+            np.multiply(dh, tanh_c[t], out=d[2])
+            np.multiply(dc, i_f, out=d[3:])
             np.multiply(a, a, out=slope)  # s (1 - s) for the sigmoids, 1 - g^2 for the tanh
             np.subtract(a[:3 * H], slope[:3 * H], out=slope[:3 * H])
             np.subtract(1, slope[3 * H:], out=slope[3 * H:])
-            da *= slope
-            np.multiply(dc, f, out=dc)
+            return np.multiply(da, slope, out=da), None
 
         dx, dh0, dW = _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted)
-        return dx, dh0, dc.T, *_columns(dW[order], H)
+        return dx, dh0, d[4].T, *_columns(dW[order], H)
 
-    return (*_results(hx, H, ended, reverse), c[L].T), backward
+    return (*_results(hx, H, ended, reverse), steps[L, 4 * H:].T), backward
 
 
 @fused("nn.GRUCell")
@@ -247,23 +246,26 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
     """
     N, L, I = x.shape
     H = h0.shape[1]
-    # Four blocks of rows, so that one product does: m = W_in x + b_in (nothing of h), r, z, q = W_hn h + b_hn
+    # Four blocks of rows, so that one product does: m = W_in x + b_in (nothing of h), z, r, q = W_hn h + b_hn
     # (nothing of x).
-    W = np.zeros((4 * H, H + I + 1), np.result_type(weight_ih, weight_hh))
-    W[:H, H:-1], W[:H, -1] = weight_ih[2 * H:], bias_ih[2 * H:]
-    W[H:, :H], W[3 * H:, -1] = weight_hh, bias_hh[2 * H:]
-    W[H:3 * H, H:-1], W[H:3 * H, -1] = weight_ih[:2 * H], (bias_ih + bias_hh)[:2 * H]
+    W = np.zeros((4, H, H + I + 1), np.result_type(weight_ih, weight_hh))
+    by_h, by_x = weight_hh.reshape(3, H, H), weight_ih.reshape(3, H, I)
+    b_h, b_x = bias_hh.reshape(3, H), bias_ih.reshape(3, H)
+    W[1:, :, :H], W[:3, :, H:-1] = by_h[[1, 0, 2]], by_x[[2, 1, 0]]
+    W[:3, :, -1] = b_x[[2, 1, 0]]
+    W[1:, :, -1] += b_h[[1, 0, 2]]
+    W = W.reshape(4 * H, H + I + 1)
     half_W = W.copy()
     half_W[H:3 * H] *= 0.5
-    hx, gates, spare = _borrow(np.result_type(x, h0, W), (L + 1, H + I + 1, N), (L, 4 * H, N), (H, N))
+    hx, steps, spare = _borrow(np.result_type(x, h0, W), (L + 1, H + I + 1, N), (L, 4 * H, N), (H, N))
     _fill(hx, x, h0, ended, reverse)
     for t in range(L):
-        a = np.matmul(half_W, hx[t], out=gates[t])
+        a = np.matmul(half_W, hx[t], out=steps[t])
         sigmoids = a[H:3 * H]
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= 0.5
         sigmoids += 0.5
-        m, r, z, q = a.reshape(4, H, N)
+        m, z, r, q = a.reshape(4, H, N)
         m += np.multiply(r, q, out=spare)
         n = np.tanh(m, out=m)
         np.subtract(hx[t, :H], n, out=spare)  # h' = n + z (h - n)
@@ -272,30 +274,29 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         _hold(hx, t, H, ended)
 
     def backward(g, wanted):
-        slope, past = _borrow(hx.dtype, (2 * H, N), (H, N))
+        d, slope, past = _borrow(hx.dtype, (4, H, N), (2 * H, N), (H, N))
+        da, (dm, dz, _, dq) = d.reshape(4 * H, N), d
 
-        def step(t, dh, da):
-            a, h = gates[t], hx[t, :H]
-            n, r, z, q = a.reshape(4, H, N)
-            dm, dr, dz, dq = da.reshape(4, H, N)
-            np.subtract(h, n, out=dz)
-            dz *= dh
+        def step(t, dh):
+            a = steps[t].reshape(4, H, N)
+            n, z = a[0], a[1]
+            np.subtract(hx[t, :H], n, out=dz)
+            np.multiply(dz, dh, out=dz)
             np.multiply(dh, z, out=past)
             np.subtract(dh, past, out=dm)
             np.multiply(n, n, out=dq)  # dm = dh (1 - z) (1 - n^2)
             np.subtract(1, dq, out=dq)
-            dm *= dq
-            np.multiply(dm, q, out=dr)
-            np.multiply(dm, r, out=dq)
-            s = a[H:3 * H]
+            np.multiply(dm, dq, out=dm)
+            np.multiply(dm, a[:1:-1], out=d[2:])  # dr = dm q and dq = dm r
+            s = steps[t, H:3 * H]
             np.multiply(s, s, out=slope)
             np.subtract(s, slope, out=slope)
-            da[H:3 * H] *= slope
-            return past
+            np.multiply(da[H:3 * H], slope, out=da[H:3 * H])
+            return da, past
 
         dx, dh0, dW = _through_time(hx, W, H, *g, ended, reverse, step, wanted)
-        m, r_and_z, q = dW[:H], dW[H:3 * H], dW[3 * H:]
-        by_x, by_h = np.concatenate((r_and_z, m)), np.concatenate((r_and_z, q))
+        m, z, r, q = dW.reshape(4, H, H + I + 1)
+        by_x, by_h = np.concatenate((r, z, m)), np.concatenate((r, z, q))
         return dx, dh0, by_x[:, H:-1], by_h[:, :H], by_x[:, -1], by_h[:, -1]
 
     return _results(hx, H, ended, reverse), backward

@@ -20,6 +20,7 @@ NEEDS_NO_ROW = {
     "Parameter": "a Tensor",
     "op": "makes ops", "fused": "makes ops",
     "grad": "differentiates", "no_grad": "switches differentiation off", "gradcheck": "checks: test_gradcheck.py",
+    "find_anomaly": "looks for a nan: test_anomaly.py",
     "GradientError": "an exception",
     **dict.fromkeys(["Optimizer", "SGD", "RMSprop", "Adam", "AdamW", "clip_grad_norm_"], "train: test_optim.py"),
     **dict.fromkeys(["step_decay", "cosine_decay", "linear_warmup"], "functions of time: test_optim.py"),

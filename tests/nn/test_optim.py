@@ -11,6 +11,7 @@ import pytest
 import safetensors
 
 import nn
+from nn import optim
 
 with safetensors.safe_open(Path(__file__).parents[1] / "reference" / "optimisers.safetensors", "np") as file:
     RECORDED, INFO = {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["info"])
@@ -40,6 +41,16 @@ def run(parameters, optimiser, steps):
 def test_twenty_steps(name):
     for ours, key in zip(run(*start(name), range(20)), "wb", strict=True):
         np.testing.assert_allclose(ours, RECORDED[f"{name}/{key}"], rtol=1e-12, atol=1e-12)
+
+
+@every_optimiser
+@pytest.mark.parametrize("threaded", [2, 1000])
+def test_blocks_and_threads_change_no_bit(name, threaded, monkeypatch):
+    whole = run(*start(name), range(5))
+    monkeypatch.setattr(optim, "BLOCK", 3)
+    monkeypatch.setattr(optim, "THREADED", threaded)
+    for ours, expected in zip(run(*start(name), range(5)), whole, strict=True):
+        assert ours.tobytes() == expected.tobytes()
 
 
 @every_optimiser
