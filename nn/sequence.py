@@ -105,7 +105,7 @@ def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
     dh[...] = 0 if gh_n is None else gh_n.T
     if gh is not None:
         gh = (gh[:, ::-1] if reverse else gh).transpose(1, 2, 0)
-    back, dW, dW_t = np.ascontiguousarray(W[:, :reach].T), np.zeros_like(W), np.empty_like(W)
+    back, dW, dW_t = np.ascontiguousarray(W[:, :reach].T), np.zeros(W.shape, hx.dtype), np.empty(W.shape, hx.dtype)
     for t in reversed(range(L)):
         held = None
         if ended is not None:
