@@ -154,8 +154,8 @@ class RNN(_Recurrent):
 
     x (L, N, I), or (N, L, I) with batch_first; h like x with D H features, D = 2 directions if bidirectional;
     h0 and h_n (layers * D, N, H). lengths (N,): after its length a sequence's h is 0, and h_n is its state at
-    its own end, as with PyTorch's packed sequences (here 0 is a length too: h_n is h0). The second direction
-    starts at each sequence's own end.
+    its own end, as with PyTorch's packed sequences (here 0 is a length too: h_n is h0; and L may be 0). The
+    second direction starts at each sequence's own end.
 
     Weights and biases are drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l0, weight_hh_l0, bias_ih_l0,
     bias_hh_l0, then those of "_l0_reverse", "_l1", ...

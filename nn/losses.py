@@ -1,8 +1,9 @@
 """Losses, and the reparameterization trick: stable formulas, each a row of the table.
 
 What they share: `reduction` is "mean" (over the elements; PyTorch's default), "sum" or "none". The names,
-arguments and values are PyTorch's (torch.nn.functional), down to the edges; where the two differ it is because
-PyTorch says nan and there is an answer, and the docstring says so.
+arguments and values are PyTorch's (torch.nn.functional), down to the edges; where a value differs it is because
+PyTorch says nan and there is an answer, and the docstring says so. A target has the input's shape and is taken in the
+input's dtype (PyTorch broadcasts, and promotes).
 
 Read next: module.py.
 """
@@ -73,7 +74,9 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     weight      (K,), w, of the classes; 1 if left out
 
     Examples of class `ignore_index` count for nothing. The mean is over the examples, with classes weighted by
-    w[target] (nan if all are ignored). A logit of +inf takes all the probability (PyTorch: nan).
+    w[target]; if all are ignored it is nan, and so is its gradient (PyTorch's gradient: 0). A logit of +inf takes all
+    the probability (PyTorch: nan); logits all at -inf share it evenly, and one of -inf costs nothing where q is 0
+    (PyTorch: nan for both).
     ValueError for a class that is none, or shapes that do not fit.
     """
     target = target if isinstance(target, Tensor) else np.asarray(target)
@@ -110,7 +113,7 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
 
 def _bce(p, t):
     """-t log p - (1 - t) log(1 - p), logarithms held at -100."""
-    if np.any((p.real < 0) | (p.real > 1)):
+    if not np.all((p.real >= 0) & (p.real <= 1)):  # nan is outside, too
         raise ValueError("a probability outside [0, 1]; logits go to binary_cross_entropy_with_logits")
     with np.errstate(divide="ignore"):
         return -t * np.maximum(np.log(p), -100) - (1 - t) * np.maximum(np.log1p(-p), -100)
@@ -125,7 +128,8 @@ def binary_cross_entropy(p: Tensor, target, reduction: str = "mean") -> Tensor:
     """Cross-entropy of probabilities p, of any shape: -t log p - (1 - t) log(1 - p), in nats.
 
     target: in p's shape, from 0 to 1. As in PyTorch a logarithm is at least -100, and the gradient's p (1 - p)
-    at least 1e-12, so that a probability of exactly 0 or 1 costs at most 100. ValueError for p outside [0, 1],
+    at least 1e-12, so that a probability of exactly 0 or 1 costs at most 100; the
+    target's gradient is held with it (PyTorch: infinite). ValueError for p outside [0, 1],
     or another shape.
     """
     return _reduce(_bce(p, _like(target, p, "binary_cross_entropy")), reduction)

@@ -112,8 +112,15 @@ class Module:
             beside.unlink(missing_ok=True)
 
     def load(self, path: str | os.PathLike, strict: bool = True) -> None:
-        """Read the parameters from a safetensors file. One of PyTorch's will do: names and shapes are the same."""
-        self.load_state_dict(safetensors.numpy.load_file(path), strict)
+        """Read the parameters from a safetensors file. One of PyTorch's will do: names and shapes are the same.
+
+        ValueError for a type that numpy has not (bfloat16), and what `load_state_dict` raises.
+        """
+        try:
+            arrays = safetensors.numpy.load_file(path)
+        except TypeError as error:
+            raise ValueError(f"{path}: {error} by numpy: save it as float32") from None
+        self.load_state_dict(arrays, strict)
 
     def extra_repr(self) -> str:
         """What stands in the parentheses of a leaf's `repr`."""

@@ -1,7 +1,13 @@
 """The table of derivatives: every other primitive, one row each, and below it what is composed of them.
 
 In a vjp, g is the gradient of the result y. A comparison gives an array of booleans, for Tensors as for arrays,
-and is a constant to a derivative. To add an op: one row here and one in the table of tasks/gradcheck.py, whose
+and is a constant to a derivative.
+
+At nan and infinity a row is what it is, and some of PyTorch's gradients are not the same: a nan has gradient 0 in relu,
+maximum and minimum (PyTorch: the whole of it); nan ** 0 has nan (PyTorch: 0), 0 ** b with b < 0 has nan in b (PyTorch:
+infinite), and a variance that is not finite has nan (PyTorch: infinite in places).
+
+To add an op: one row here and one in the table of tasks/gradcheck.py, whose
 check says yes or no.
 
 Read next: losses.py, or gradcheck.py.
@@ -52,7 +58,7 @@ def _min(x, axis=None, keepdims=False):
 
 def _from_max(x, axis):
     """x minus its maximum m over `axis`, and m. What equals an infinite m is 0 below it: inf - inf would be nan."""
-    m = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    m = np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else -np.inf)
     if np.logical_and.reduce(np.isfinite(m), None):
         return x - m, m
     with np.errstate(invalid="ignore"):
@@ -60,7 +66,9 @@ def _from_max(x, axis):
 
 
 def _logsumexp(x, axis=-1, keepdims=False):
-    """log sum exp x over `axis`, the maximum taken out first, so that nothing overflows. All at -inf: -inf."""
+    """log sum exp x over `axis`, the maximum taken out first, so that nothing overflows. All at -inf: -inf. The
+    gradient is softmax x, whatever x is (PyTorch: nan at infinities, and 1 for each of several huge ones).
+    """
     below, m = _from_max(x, axis)
     y = np.log(np.add.reduce(np.exp(below), axis, keepdims=True)) + m
     return y if keepdims else np.squeeze(y, axis)
@@ -73,7 +81,7 @@ def _softmax(x, axis=-1):
 
 
 def _log_softmax(x, axis=-1):
-    """log softmax x, without forming the softmax: x - logsumexp x."""
+    """log softmax x, without forming the softmax: x - logsumexp x. At infinities as softmax (PyTorch: nan)."""
     below = _from_max(x, axis)[0]
     return below - np.log(np.add.reduce(np.exp(below), axis, keepdims=True))
 

@@ -29,7 +29,7 @@ class Optimizer:
         optimizer.lr = cosine_decay(epoch, 0.01, epochs)
 
     A parameter that a backward pass did not reach has gradient zero, and moments decay (PyTorch leaves such a one
-    alone). ValueError for parameters of several dtypes, or none.
+    alone). ValueError for parameters of several dtypes, or none, and for a negative learning rate.
     """
 
     slots: tuple[str, ...] = ()
@@ -40,6 +40,8 @@ class Optimizer:
         if len(dtypes) != 1:
             found = ", ".join(sorted(map(str, dtypes))) or "no parameters"
             raise ValueError(f"an optimiser takes parameters of one dtype, not {found}")
+        if not lr >= 0:
+            raise ValueError(f"a learning rate is not negative: {lr}")
         self.lr = lr
         self.steps = 0
         self.data = np.concatenate([p.data.ravel() for p in self.parameters])
@@ -90,7 +92,8 @@ class Optimizer:
             self.update(p, self.grad[block], spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
 
     def grad_is_finite(self) -> bool:
-        """Whether no gradient of the last backward pass has a nan or an inf."""
+        """Whether no gradient has a nan or an inf."""
+        self._attach()
         size = np.vdot(self.grad, self.grad)  # one product instead of a pass of comparisons and a mask
         return math.isfinite(size) or bool(np.isfinite(self.grad).all())
 
@@ -127,6 +130,8 @@ class SGD(Optimizer):
     def __init__(self, parameters, lr: float = 1e-3, momentum: float = 0.0, nesterov: bool = False,
                  weight_decay: float = 0.0):
         super().__init__(parameters, lr)
+        if nesterov and not momentum > 0:
+            raise ValueError("nesterov needs a momentum")
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, p, g, s, b):
@@ -233,8 +238,9 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
     Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 3.2.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
-    if (scale := max_norm / (norm + 1e-6)) < 1:
+    wide = (g.astype(np.result_type(g, np.float32), copy=False) for g in grads)  # 300 squared is inf in float16
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in wide))
+    if not (scale := max_norm / (norm + 1e-6)) >= 1:  # nan too: one nan gradient, and all are
         for g in grads:
             g *= scale
     return norm

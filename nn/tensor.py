@@ -126,7 +126,9 @@ def kept_shape(x, axis=None) -> tuple[int, ...]:
 
 
 def _sum(x, axis=None, keepdims=False):
-    """Sum over `axis`: an int, a tuple of them, or None for all."""
+    """Sum over `axis`: an int, a tuple of them, or None for all. In this and every reduction a 0-d array has no axis
+    (PyTorch: 0 and -1), and an empty tuple names none (PyTorch: all).
+    """
     if x.ndim == 2 and axis in (0, (0,)):  # a bias's gradient; 2 us as a product, 13 as a sum, of (1024, 2)
         y = np.ones(len(x), x.dtype) @ x
         return y[None] if keepdims else y
@@ -192,7 +194,7 @@ pow = op(_pow, lambda g, y, x, n: g * (n * x ** (n - 1)) if n else g * 0)
 # Where a and b are both 0 the exponent is not lowered (0 * 0 ** -1 would be nan); where a is 0, so is y, and log 1
 # stands for log 0.
 power = op(np.power, lambda g, y, a, b: g * b * a ** (b - ((a != 0) | (b != 0))),
-                     lambda g, y, a, b: g * y * log(a + (a == 0)))
+                     lambda g, y, a, b: g * y * log(a + ((a == 0) & (b >= 0))))
 _matmul = op(np.matmul, lambda g, y, a, b: g @ b.mT, lambda g, y, a, b: a.mT @ g)
 
 
@@ -223,6 +225,8 @@ class Tensor:
         buffer          where `backward` puts the gradient, if an optimiser has said so, instead of a new array
 
     Numbers and lists of numbers become float32, as in PyTorch; an array keeps its dtype and is shared, not copied.
+    Types mix as numpy's do: an array of integers becomes float64 in an exp or a division, and float32 becomes float64
+    beside one, as beside a 0-d array of float64 (PyTorch: float32).
     Ops never work in place: `a += b` makes a new Tensor, and there is no item assignment, so that no value that a
     gradient will need can change under it. TypeError for requires_grad of integers.
     """

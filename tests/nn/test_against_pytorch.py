@@ -1,6 +1,6 @@
 """Ops, losses and layers against PyTorch: values and gradients, as tests/reference/record.py wrote them down.
 
-Read next: test_sequence.py, where the fast recurrent layers are held to the readable ones.
+Read next: test_edges.py, on what is at the edges; test_onnx.py, another witness for the recurrent layers.
 """
 
 from __future__ import annotations
@@ -75,6 +75,14 @@ OPS = {
     "variance, unbiased": lambda x: nn.var(x, (0, 2), keepdims=True, ddof=1),
     "rows gathered twice": lambda x, i: x[i],
     "elements gathered twice": lambda x, i, j: x[i, j],
+    "rows by a mask": lambda x, mask: x[mask],
+    "no rows": lambda x, i: x[i],
+    "an array, a slice, an array": lambda x, i, j: x[i, 1:, j],
+    "steps, a new axis, the rest": lambda x: x[1:4:2, None, ..., -1],
+    "a slice of nothing": lambda x: x[3:3],
+    "rows scattered twice": lambda g, i: nn.scatter(g, i, (5, 3)),
+    "the middle of a split": lambda x: nn.split(x, (1, 4), 1)[1],
+    "the last of equal parts": lambda x: nn.split(x, 3, -1)[-1],
     "Linear": linear,
     "Linear without bias": linear,
     "LayerNorm": layer_norm,
@@ -173,6 +181,34 @@ def test_cells(name):
     gs = [RECURRENT["g_h_n 1"][0], RECURRENT["g_c_n 1"][0]][:1 + lstm]
     inputs = {"x": x, **dict(zip(("h", "c"), states, strict=False)), **dict(cell.named_parameters())}
     check_outputs(name, outputs if lstm else [outputs], gs, inputs)
+
+
+EDGES, EDGES_INFO = recorded("recurrent_edges")
+EDGES_INFO.pop("torch")
+
+
+@pytest.mark.parametrize("name", EDGES_INFO)
+def test_recurrent_layers_at_their_edges(name):
+    case = EDGES_INFO[name]
+    rows = {key: EDGES[f"{name}/{key}"] for key in ("inputs", "outputs", "gradients")}
+    layer = getattr(nn, case["class"])(case["x"][2], case["hidden"], **case["options"], dtype=rows["inputs"].dtype)
+    own = layer.state_dict()
+    x, *rest = cut(rows["inputs"], [np.empty(shape) for shape in (case["x"], *case["states"])] + list(own.values()))
+    states, parameters = rest[:len(case["states"])], rest[len(case["states"]):]
+    layer.load_state_dict(dict(zip(own, parameters, strict=True)))
+    if case["lengths"]:
+        x[np.arange(x.shape[1]) >= np.array(case["lengths"])[:, None]] = np.nan  # of no account: it is padding
+    x, *states = (nn.Tensor(a, requires_grad=True) for a in (x, *states))
+    lstm = case["class"] == "LSTM"
+    h, last = layer(x, None if not states else tuple(states) if lstm else states[0], lengths=case["lengths"])
+    outputs = [h, *(last if lstm else [last])]
+    sum((y * np.linspace(-1, 2, y.size, dtype=y.dtype).reshape(y.shape)).sum() for y in outputs).backward()
+    tolerance = {"float16": 3e-2, "float32": 2e-5, "float64": 1e-12}[str(x.dtype)]
+    for ours, row in ((([y.data for y in outputs]), "outputs"),
+                      (([p.grad for p in (x, *states, *layer.parameters())]), "gradients")):
+        for a, b in zip(ours, cut(rows[row], ours), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 # -- training, and where it starts ---------------------------------------------------------------------------

@@ -2,21 +2,19 @@
 
     python tests/reference/record.py
 
-writes four files beside this script, each a safetensors file of small float64 arrays whose metadata has one
+writes three files beside this script, each a safetensors file of small float64 arrays whose metadata has one
 entry, "info": JSON with the version of torch and what a test needs to know to make the same call. All inputs come
 from seeded generators, so the same torch writes the same files.
 
-    functions.safetensors    ops at their edges, losses, Linear, LayerNorm: values and gradients
-    recurrent.safetensors    RNN, LSTM, GRU and their cells: outputs, and the gradients that each output alone gives
+    functions.safetensors    ops, losses, Linear, LayerNorm: values and gradients
     optimisers.safetensors   parameters after each of 20 steps; clipped gradients; learning rates by epoch
     training.safetensors     ten steps of a small classifier: its weights before and after, and the ten losses
 
-Read next: tests/nn/test_against_pytorch.py.
+Read next: record_recurrent.py, record_edges.py and record_weights.py, which write the others.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from pathlib import Path
@@ -25,7 +23,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 N, L, I, H, K = 5, 7, 3, 2, 4
 inf = float("inf")
@@ -97,6 +94,15 @@ OPS = {  # name: (function, inputs); the same names are in test_against_pytorch.
     "variance, unbiased": (lambda x: x.var((0, 2), correction=1, keepdim=True), normal(N, I, H)),
     "rows gathered twice": (lambda x, i: x[i], normal(N, I), rows),
     "elements gathered twice": (lambda x, i, j: x[i, j], normal(N, I), rows, columns),
+    "rows by a mask": (lambda x, mask: x[mask], normal(N, I), rows == 0),
+    "no rows": (lambda x, i: x[i], normal(N, I), rows[:0]),
+    "an array, a slice, an array": (lambda x, i, j: x[i, 1:, j], normal(N, L, I), rows, columns),
+    "steps, a new axis, the rest": (lambda x: x[1:4:2, None, ..., -1], normal(N, L, I)),
+    "a slice of nothing": (lambda x: x[3:3], normal(N, I)),
+    "rows scattered twice": (lambda g, i: torch.zeros(N, I).double().index_put((i,), g, accumulate=True),
+                             normal(N, I), rows),
+    "the middle of a split": (lambda x: x.tensor_split((1, 4), 1)[1], normal(N, L)),
+    "the last of equal parts": (lambda x: x.tensor_split(I, -1)[-1], normal(N, 2 * I)),
     "Linear": (F.linear, normal(N, L, I), normal(H, I), normal(H)),
     "Linear without bias": (F.linear, normal(N, I), normal(H, I)),
     "LayerNorm": (lambda x, w, b: F.layer_norm(x, (I,), w, b), normal(N, L, I), normal(I), normal(I)),
@@ -169,72 +175,20 @@ def functions() -> None:
     write("functions", arrays, {"ops": list(OPS), "losses": losses})
 
 
-# -- recurrence ----------------------------------------------------------------------------------------------
-
-LENGTHS = [7, 3, 1, 5, 7]
-
-
-def make(kind: str, *sizes: int, **options) -> tuple[torch.nn.Module, dict]:
-    """A module ("RNN relu": the class, and its nonlinearity), and what a test needs to know to make it too."""
-    cls, *nonlinearity = kind.split()
-    options |= {"nonlinearity": nonlinearity[0]} if nonlinearity else {}
-    module = getattr(torch.nn, cls)(*sizes, **options, dtype=torch.float64)
-    shapes = {key: list(p.shape) for key, p in module.state_dict().items()}
-    return module, {"class": cls, "options": options, "state_dict": shapes}
-
-
-def keep(arrays: dict, name: str, outputs, gs, inputs) -> None:
-    """Keep the outputs y0, y1, ..., and, for each alone, the gradients of all inputs, in one long row: d0, d1, ..."""
-    for i, (y, g) in enumerate(zip(outputs, gs, strict=True)):
-        gradients = torch.autograd.grad(y, inputs, g, retain_graph=True)
-        arrays |= {f"{name}/y{i}": y, f"{name}/d{i}": torch.cat([d.flatten() for d in gradients])}
-
-
-def recurrent() -> None:
-    torch.manual_seed(0)
-    arrays, sequences, cells = {"x": normal(N, L, I), "lengths": torch.tensor(LENGTHS)}, {}, {}
-    for D in (1, 2):
-        arrays[f"g_h {D}"] = normal(N, L, D * H)
-    for rows in (1, 2, 4):  # layers * directions
-        arrays |= {f"{key} {rows}": normal(rows, N, H) for key in ("h0", "c0", "g_h_n", "g_c_n")}
-    x = arrays["x"]
-    for kind, layers, D in itertools.product(("RNN tanh", "RNN relu", "LSTM", "GRU"), (1, 2), (1, 2)):
-        name = f"{kind}, {layers} layer{'s' * (layers > 1)}, {D} direction{'s' * (D > 1)}"
-        module, sequences[name] = make(kind, I, H, num_layers=layers, bidirectional=D == 2)
-        module.batch_first = True
-        parameters, lstm = list(module.parameters()), kind == "LSTM"
-        states = [arrays[f"{key} {layers * D}"] for key in ("h0", "c0")[:1 + lstm]]
-        gs = [arrays[key] for key in (f"g_h {D}", f"g_h_n {layers * D}", f"g_c_n {layers * D}")[:2 + lstm]]
-        arrays[f"{name}/weights"] = torch.cat([p.flatten() for p in parameters])
-        for lengths in (None, LENGTHS):
-            packed = x if lengths is None else pack_padded_sequence(x, lengths, True, enforce_sorted=False)
-            h, last = module(packed, tuple(states) if lstm else states[0])
-            h = h if lengths is None else pad_packed_sequence(h, True)[0]
-            case = name if lengths is None else name + ", lengths"
-            keep(arrays, case, [h, *(last if lstm else [last])], gs, [x, *states, *parameters])
-    step = x[:, 0].detach().requires_grad_()
-    for kind in ("RNNCell tanh", "RNNCell relu", "LSTMCell", "GRUCell"):
-        module, cells[kind] = make(kind, I, H)
-        parameters, lstm = list(module.parameters()), kind == "LSTMCell"
-        states = [arrays[key][0].detach().requires_grad_() for key in ("h0 1", "c0 1")[:1 + lstm]]
-        outputs = module(step, tuple(states) if lstm else states[0])
-        arrays[f"{kind}/weights"] = torch.cat([p.flatten() for p in parameters])
-        gs = [arrays[key][0] for key in ("g_h_n 1", "g_c_n 1")[:1 + lstm]]
-        keep(arrays, kind, outputs if lstm else [outputs], gs, [step, *states, *parameters])
-    write("recurrent", arrays, {"sequences": sequences, "cells": cells})
-
-
 # -- training ------------------------------------------------------------------------------------------------
 
 OPTIMISERS = [("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("SGD", {"lr": 0.1, "weight_decay": 0.3}),
               ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3}),
               ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
               ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3}),
+              ("SGD", {"lr": 0.0}), ("SGD", {"lr": 0.1, "momentum": 1.0}),
               ("RMSprop", {}), ("RMSprop", {"lr": 0.02, "alpha": 0.9, "eps": 1e-3}), ("RMSprop", {"momentum": 0.9}),
+              ("RMSprop", {"alpha": 0.0}),
               ("RMSprop", {"momentum": 0.9, "weight_decay": 0.3}),
               ("Adam", {}), ("Adam", {"lr": 0.05, "betas": [0.8, 0.95], "eps": 1e-3}),
-              ("Adam", {"lr": 0.05, "weight_decay": 0.3}),
-              ("AdamW", {}), ("AdamW", {"lr": 0.05, "betas": [0.8, 0.95], "eps": 1e-3, "weight_decay": 0.3})]
+              ("Adam", {"lr": 0.05, "weight_decay": 0.3}), ("Adam", {"betas": [0.0, 0.0]}), ("Adam", {"eps": 0.0}),
+              ("AdamW", {}), ("AdamW", {"lr": 0.05, "betas": [0.8, 0.95], "eps": 1e-3, "weight_decay": 0.3}),
+              ("AdamW", {"lr": 0.05, "weight_decay": 0.0})]
 SCHEDULES = {"StepLR": {"step_size": 3, "gamma": 0.5}, "CosineAnnealingLR": {"T_max": 11, "eta_min": 0.01},
              "LinearLR": {"start_factor": 0.2, "total_iters": 7}}
 
@@ -304,6 +258,5 @@ def training() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     functions()
-    recurrent()
     optimisers()
     training()
