@@ -5,10 +5,13 @@ Read next: windows.py, what is made of them; epidemic.py, the simulated stand-in
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import itertools
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import BadInput, epidemic
+from data import BadInput, epidemic, shown
 from data.download import DownloadError, fetch
 
 CACHE = Path(__file__).parent / "cache"
@@ -28,6 +31,7 @@ SOURCE_URL = (
 )
 LAST_DAY = "2020-04-12"
 NOT_DAYS = {"Province/State", "Country/Region", "Lat", "Long"}
+MOST_BYTES = 2**25  # 20 times the source's own file with all its days
 WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
 MOST_DIGITS = 10  # the people alive have ten digits
 
@@ -90,11 +94,13 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
     pivot table   three header rows: names and dates; "sum" in every column; "Country/Region" alone
     the source's  one header row: Province/State, Country/Region, Lat, Long, dates; provinces are summed
 
-    UTF-8; commas, semicolons or tabs; dates as 1/22/20, 1/22/2020 or 2020-01-22 in any order; "607.0" is 607.
+    UTF-8, or UTF-16 with its byte order mark; commas, semicolons or tabs; dates as 1/22/20, 1/22/2020 or
+    2020-01-22 in any order; "607.0" is 607.
     until   as in `load_cases`; None for all days
 
     Raises BadInput, naming file, row, column and reason, for all else: days missing or doubled, a country or
-    province doubled, a count that is empty, no number, negative, fractional or larger than mankind.
+    province doubled or spelled in two ways, a count that is empty, no number, negative, fractional or larger
+    than mankind.
     Counts may fall from one day to the next, where the source corrected itself: that is kept and noted.
     """
     path = Path(path)
@@ -102,40 +108,48 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
     header = rows[0]
     if {"Province/State", "Country/Region"} <= set(header):
         first, country, province = 1, header.index("Country/Region"), header.index("Province/State")
-    elif len(rows) > 2 and rows[2][0] == "Country/Region" and not any(rows[2][1:]):
+    elif header[:1] == [""] and len(rows) > 2 and rows[2][:1] == ["Country/Region"] and not any(rows[2][1:]):
         first, country, province = 3, 0, None
-        for column, cell in enumerate(rows[1][1:], start=1):
-            if cell != "sum":
-                raise _bad(path, 2, column, cell, "stands where a pivot table of sums has 'sum'")
+        header = ["Country/Region", *header[1:]]
     else:
         raise BadInput(
             f"{path}: neither format of case counts: row 1 has no Province/State and Country/Region, "
-            "and row 3 is not Country/Region alone"
+            "nor does it begin with an empty cell and row 3 hold Country/Region alone"
         )
-    days = _read_days(path, header, skip={country})
-
-    counts: dict[tuple[str, str], list[int]] = {}
-    for number, row in enumerate(rows[first:], start=first + 1):
+    for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise BadInput(f"{path}, row {number}: {len(row)} cells, but row 1 has {len(header)}")
-        place = (row[country], "" if province is None else row[province])
-        if not place[0]:
+    if first == 3:
+        for column, cell in enumerate(rows[1][1:], start=1):
+            if cell != "sum":
+                raise _bad(path, 2, column, cell, "stands where a pivot table of sums has 'sum'")
+    days = _read_days(path, header)
+
+    counts: dict[tuple[str, str], list[int]] = {}
+    spelling: dict[str, str] = {}
+    for number, row in enumerate(rows[first:], start=first + 1):
+        name, part = row[country], "" if province is None else row[province]
+        place, both = (name.casefold(), part.casefold()), ", ".join(filter(None, (name, part)))
+        if not name:
             raise _bad(path, number, country, "", "is not the name of a country")
+        if not both.isprintable():
+            raise _bad(path, number, country, both, "holds a character that cannot be shown: is it the name?")
         if place in counts:
-            name = ", ".join(filter(None, place))
-            raise _bad(path, number, country, name, "stands in an earlier row already")
-        counts[place] = [_read_count(path, number, column, row[column]) for column in days]
+            raise _bad(path, number, country, both, "stands in an earlier row already")
+        if spelling.setdefault(place[0], name) != name:
+            raise _bad(path, number, country, name, f"is spelled {spelling[place[0]][:40]!r} in an earlier row")
+        counts[place] = [_read_count(path, number, column, row[column]) for column in days.values()]
     if not counts:
         raise BadInput(f"{path}: no country stands below the heading")
 
-    names = pd.Index([name for name, _ in counts], name="country")
-    table = pd.DataFrame(list(counts.values()), names, list(days.values()), "int64")
-    cumulative = table.groupby(level="country").sum().T.sort_index()
-    cumulative.index = pd.date_range(str(cumulative.index[0]), periods=len(days), name="date")
+    names = pd.Index([spelling[name] for name, _ in counts], name="country")
+    dates = pd.date_range(str(min(days)), periods=len(days), name="date")
+    table = pd.DataFrame(list(counts.values()), names, dates, "int64")
+    cumulative = table.groupby(level="country").sum().T
     notes: tuple[str, ...] = ()
     if len(counts) > len(cumulative.columns):
         notes = (f"Provinces are summed: {len(counts)} rows make {len(cumulative.columns)} countries.",)
-    return _case_counts(cumulative, path.name, False, notes, until)
+    return _case_counts(cumulative, shown(path.name), False, notes, until)
 
 
 def _simulated(until: str | None) -> CaseCounts:
@@ -149,7 +163,7 @@ def _case_counts(
     start, end = cumulative.index[[0, -1]]
     if until is not None and not (until == LAST_DAY and end < pd.Timestamp(LAST_DAY)):
         try:
-            day = pd.Timestamp(date.fromisoformat(until))
+            day = pd.Timestamp(datetime.strptime(until, "%Y-%m-%d"))
         except ValueError:
             raise BadInput(f"until: {until!r} is not a date such as {LAST_DAY}") from None
         if not start < day <= end:
@@ -174,47 +188,52 @@ def _bad(path: Path, row: int, column: int, cell: str, why: str) -> BadInput:
 def _read_rows(path: Path) -> list[list[str]]:
     """The cells of a CSV file without the blanks around them and without empty rows at the end."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > MOST_BYTES:
+        raise BadInput(f"{path}: is larger than {MOST_BYTES:,} bytes: no table of case counts is")
     if raw.startswith((b"PK", b"\x1f\x8b")):
         raise BadInput(f"{path}: is an archive or a spreadsheet: give the CSV file itself")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
         row = raw.count(b"\n", 0, error.start) + 1
         raise BadInput(f"{path}, row {row}: not UTF-8 text: save the file as 'CSV UTF-8'") from None
-    if not text.strip():
-        raise BadInput(f"{path}: is empty")
+    if "\0" in text:
+        row = text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput(f"{path}, row {row}: holds a NUL byte, as no text does: save the file as 'CSV UTF-8'")
+    text = unicodedata.normalize("NFC", text)  # one name, one spelling: an accent may be a character of its own
     if text.lstrip().startswith("<"):
         raise BadInput(f"{path}: is a web page, not a CSV file")
-    separator = max(",;\t", key=text.lstrip().splitlines()[0].count)
+    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         rows = [[cell.strip() for cell in row] for row in reader]
     except csv.Error as error:
         raise BadInput(f"{path}, row {reader.line_num}: not CSV: {error}") from None
-    while not any(rows[-1]):
+    while rows and not any(rows[-1]):
         rows.pop()
+    if not rows:
+        raise BadInput(f"{path}: is empty")
     return rows
 
 
-def _read_days(path: Path, header: list[str], skip: set[int]) -> dict[int, date]:
-    """The day of every column of counts."""
-    days: dict[int, date] = {}
+def _read_days(path: Path, header: list[str]) -> dict[date, int]:
+    """The column of every day, in the order of the days."""
+    columns: dict[date | str, int] = {}
     for column, cell in enumerate(header):
-        if column in skip or cell in NOT_DAYS:
-            continue
-        day = _read_day(cell)
-        if day is None:
+        heading = cell if cell in NOT_DAYS else _read_day(cell)
+        if heading is None:
             raise _bad(path, 1, column, cell, "is not a date such as 1/22/20 or 2020-01-22")
-        if day in days.values():
-            raise _bad(path, 1, column, cell, "is the day of an earlier column already")
-        days[column] = day
+        if heading in columns:
+            raise _bad(path, 1, column, cell, "repeats an earlier column")
+        columns[heading] = column
+    days = {day: columns[day] for day in sorted(columns.keys() - NOT_DAYS)}
     if len(days) < 2:
         raise BadInput(f"{path}, row 1: two columns of dates are the least, there are {len(days)}")
-    ordered = sorted(days.values())
-    for day, following in zip(ordered, ordered[1:], strict=False):
+    for day, following in itertools.pairwise(days):
         if following - day != timedelta(days=1):
             raise BadInput(f"{path}, row 1: no column for the days between {day} and {following}")
     return days
@@ -223,9 +242,11 @@ def _read_days(path: Path, header: list[str], skip: set[int]) -> dict[int, date]
 def _read_day(cell: str) -> date | None:
     for form in ("%m/%d/%y", "%Y-%m-%d", "%m/%d/%Y"):
         try:
-            return datetime.strptime(cell, form).date()
+            day = datetime.strptime(cell, form).date()
         except ValueError:
-            pass
+            continue
+        if 1900 <= day.year < 2100:
+            return day
     return None
 
 
@@ -236,7 +257,7 @@ def _read_count(path: Path, row: int, column: int, cell: str) -> int:
     if not cell:
         why = "is an empty cell"
     elif number:
-        why = "is more than there are people"
+        why = "has more digits than the number of people"
     elif re.fullmatch(r"-[0-9.]+", cell):
         why = "is negative, which a cumulative count cannot be"
     elif re.fullmatch(r"[0-9]*\.[0-9]+", cell):

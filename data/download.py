@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pooch
 import requests
+import urllib3
 from rich.console import Console
 from rich.progress import Progress
+from urllib3.exceptions import ReadTimeoutError
 
-from data import BadInput
+from data import BadInput, replacing
 
 TIMEOUT = (3, 10)  # seconds to connect, seconds without a byte
+PATIENCE = 20  # seconds that a transfer may be slow
+SLOWEST = 1000  # bytes a second, on average, after that
 RETRIES = 2
 
 pooch.get_logger().setLevel("WARNING")  # what there is to say goes through `log`
@@ -40,7 +44,7 @@ def fetch(
     check       reads the file at a path and raises BadInput when it is not what it should be, as when a
                 login page comes in place of a table. It sees a download before that counts as cached.
 
-    A server's failure and a broken transfer are tried again, twice; silence and a 4xx answer are not.
+    A server's failure and a broken transfer are tried again, twice; silence, a trickle and a 4xx answer are not.
     Raises DownloadError when the file cannot be had, BadInput when the cached file changed since first use.
     """
     path, record = Path(folder, name), Path(folder, f"{name}.sha256")
@@ -54,9 +58,8 @@ def fetch(
             check(path)
         found = pooch.file_hash(str(path))
         if known_hash is None:
-            beside = record.with_name(f"{record.name}.part")
-            beside.write_text(found + "\n")
-            beside.replace(record)
+            with replacing(record) as beside:
+                beside.write_text(found + "\n")
     except DownloadError:
         raise
     except OSError as error:
@@ -71,45 +74,55 @@ def fetch(
 
 def _download(url: str, path: Path, known_hash: str | None, check: Callable[[Path], object] | None) -> None:
     """Pooch writes beside `path`, verifies, moves; it tries again after ValueError and errors of requests."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(path.name, total=None)
-        bar = SimpleNamespace(
-            update=lambda size: progress.update(task, advance=size, total=bar.total or None),
-            reset=lambda: progress.reset(task),
-            close=lambda: None,
-        )
-        transfer = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
 
-        def transfer_and_check(url: str, beside: str, caller: pooch.Pooch) -> None:
-            try:
-                transfer(url, beside, caller)
-            except (requests.ConnectionError, requests.Timeout):
-                raise DownloadError(f"no connection to {urlsplit(url).netloc}") from None
-            except requests.HTTPError as error:
-                answer = error.response
-                if answer.status_code >= 500:
-                    raise
-                raise DownloadError(f"{url}: {answer.status_code} {answer.reason}") from None
-            if check is not None:
-                try:
-                    check(Path(beside))
-                except BadInput as error:
-                    raise DownloadError(str(error).replace(str(beside), url)) from None
-
-        store = pooch.create(
-            path=path.parent,
-            base_url="",
-            registry={path.name: known_hash},
-            urls={path.name: url},
-            retry_if_failed=RETRIES,
-        )
+    def transfer_and_check(url: str, beside: str, _: pooch.Pooch) -> None:
         try:
-            store.fetch(path.name, downloader=transfer_and_check)
-        except DownloadError:
-            raise
-        except requests.RequestException as error:
-            raise DownloadError(f"{url}: {error}") from None
-        except ValueError:
-            raise DownloadError(f"{url}: the file there has not the expected SHA-256 {known_hash}") from None
-        except OSError as error:
-            raise DownloadError(f"{path.parent}: {error.strerror or error}") from None
+            _transfer(url, Path(beside), path.name)
+        except (requests.ConnectionError, requests.Timeout, ReadTimeoutError):
+            raise DownloadError(f"no connection to {urlsplit(url).netloc}") from None
+        except requests.HTTPError as error:
+            answer = error.response
+            if answer.status_code >= 500:
+                raise
+            raise DownloadError(f"{url}: {answer.status_code} {answer.reason}") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.RequestException(error) from None
+        if check is not None:
+            try:
+                check(Path(beside))
+            except BadInput as error:
+                raise DownloadError(str(error).replace(beside, url)) from None
+
+    store = pooch.create(
+        path=path.parent,
+        base_url="",
+        registry={path.name: known_hash},
+        urls={path.name: url},
+        retry_if_failed=RETRIES,
+    )
+    try:
+        store.fetch(path.name, downloader=transfer_and_check)
+    except DownloadError:
+        raise
+    except requests.RequestException as error:
+        raise DownloadError(f"{url}: {error}") from None
+    except ValueError:
+        raise DownloadError(f"{url}: the file there has not the expected SHA-256 {known_hash}") from None
+    except OSError as error:
+        raise DownloadError(f"{path.parent}: {error.strerror or error}") from None
+
+
+def _transfer(url: str, path: Path, words: str) -> None:
+    """The answer's body into a file; on a terminal a bar grows, under these words."""
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with requests.get(url, stream=True, timeout=TIMEOUT) as answer, path.open("wb") as file, bar:
+        answer.raise_for_status()
+        task = bar.add_task(words, total=answer.raw.length_remaining)
+        start = time.monotonic()
+        while part := answer.raw.read1(2**16, decode_content=True):  # read would wait until it has them all
+            file.write(part)
+            bar.update(task, completed=answer.raw.tell())
+            seconds = time.monotonic() - start
+            if seconds > PATIENCE and file.tell() < SLOWEST * seconds:
+                raise DownloadError(f"{url}: comes at less than {SLOWEST:,} bytes a second")

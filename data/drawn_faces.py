@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import signal
-import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ from PIL import Image, ImageChops
 from rich.console import Console
 from rich.progress import track
 
-from data import painting
+from data import painting, replacing, shown
 from data.painting import (
     CIRCLE,
     DUSK,
@@ -130,9 +129,9 @@ def load_drawn_faces(count: int = COUNT, seed: int = 0, workers: int | None = No
         if images.shape == (count, SIDE, SIDE, 3) and factors.equals(draw_factors(count, seed)):
             return images, factors
         log(f"{folder}: not the faces that its name says; drawn again")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # what a damaged archive raises is not written down anywhere
         if folder.exists():
-            log(f"{folder}: damaged ({error}); drawn again")
+            log(f"{folder}: damaged ({shown(str(error))}); drawn again")
     log(f"Drawing {count:,} faces (seed {seed}), once")
     images, factors = drawn_faces(count, seed, workers)
     try:
@@ -146,10 +145,10 @@ def save(folder: str | Path, images: np.ndarray, factors: pd.DataFrame) -> None:
     """Write images.npz (its one array: "images") and factors.csv; a choice is a number, in the order of FACTORS."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "part-images.npz", images=images)
-    factors.to_csv(folder / "part-factors.csv", index=False)
-    for name in ("images.npz", "factors.csv"):
-        (folder / f"part-{name}").replace(folder / name)
+    with replacing(folder / "images.npz") as beside:
+        np.savez(beside, images=images)
+    with replacing(folder / "factors.csv") as beside:
+        factors.to_csv(beside, index=False)
 
 
 def draw_face(factors: Mapping[str, float], size: int = SIDE) -> Image.Image:

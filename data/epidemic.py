@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pycountry
 
+from data import replacing
+
 # The countries that had reported a case by 12 April 2020, of those that are in ISO 3166.
 CODES = """
     ad ae af ag al am ao ar at au az ba bb bd be bf bg bh bi bj bn bo br bs bt bw by bz ca cd cf cg ch ci
@@ -109,12 +111,10 @@ def write_pivot(cumulative: pd.DataFrame, path: str | Path) -> None:
 
     Lat and Long are 0: the format has them, nothing uses them.
     """
-    path = Path(path)
     table = cumulative.T.rename_axis(index="Country/Region")
     table.columns = [f"{day.month}/{day.day}/{day:%y}" for day in cumulative.index]
     table.insert(0, "Lat", 0.0)
     table.insert(1, "Long", 0.0)
     table.columns = pd.MultiIndex.from_product([table.columns, ["sum"]])
-    beside = path.with_name(f"{path.name}.part")
-    table.to_csv(beside)
-    beside.replace(path)
+    with replacing(Path(path)) as beside:
+        table.to_csv(beside)

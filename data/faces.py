@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import stat
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,14 +24,17 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 
-from data import BadInput
+from data import BadInput, replacing, shown
 
 CACHE = Path(__file__).parent / "cache" / "images"
 FEW = 1000
 MOST_PIXELS = 2**26  # 200 MB decoded
 MOST_BYTES = 2**28
 BROKEN = "broken, or of a kind that Pillow cannot decode"
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what there is to say stands in the notes
 EXTENSIONS = Image.registered_extensions()
+# PostScript is a program: Pillow would have Ghostscript run it, for as long as it likes.
+FORMATS = [name for name in Image.OPEN if name != "EPS"]
 
 
 @dataclass(frozen=True)
@@ -78,31 +81,34 @@ def read_images(
     equal pixel for pixel only the first stays, so that none is in the training and in the test set.
     The order is that of the relative paths, whatever the number of workers (threads; None: one a core).
 
-    Files that cannot be used are skipped; the notes say how many, and why. The result is kept in data/cache under
-    a hash of all names and bytes, so that an unchanged folder is not decoded again.
+    Files that cannot be used are skipped; the notes say how many, and why. Damage that a decoder reads over is seen
+    by the checksums of a PNG file; JPEG and most others have none. The result is kept in data/cache under a hash of
+    all names and bytes, so that an unchanged folder is not decoded again.
 
     Raises BadInput for a folder that is missing, not a folder, empty, or without one usable picture.
     """
-    folder = Path(folder)
     if size < 1:
         raise BadInput(f"size: {size} is not a number of pixels")
-    if not folder.is_dir():
-        why = "is a file: name the folder that it is in" if folder.exists() else "there is no such folder"
-        raise BadInput(f"{folder}: {why}")
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise BadInput(f"{folder}: {error.strerror}: name a folder of pictures") from None
+    folder = Path(folder)
     files = sorted(_walk(folder))
     if not files:
         raise BadInput(f"{folder}: holds no file")
 
-    log(f"Reading {folder}, files: {len(files)}.")
+    log(f"Reading {shown(folder)}, files: {len(files)}.")
     paths = [folder / name for name in files]
     key = hashlib.sha256(Path(__file__).read_bytes())
     key.update(json.dumps([PIL.__version__, size, files, _each(_digest, paths, "Hashing", workers)]).encode())
     kept = CACHE / f"{key.hexdigest()[:32]}.npz"
     try:
         pixels, names, notes = _load(kept)
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):  # not there, or damaged
+    except Exception:  # not there, or damaged: what a broken archive raises is not written down anywhere
         with warnings.catch_warnings():  # here, since a filter is for all threads
             warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # of a picture within a file, as in ICO
             squares = _each(lambda path: _read(path, size), paths, "Decoding", workers)
         pixels, names, notes = _select(files, squares, size)
         if not names:
@@ -113,7 +119,7 @@ def read_images(
             log(f"{kept.parent}: {error.strerror or error}: the images are not kept for the next time.")
     if len(names) < FEW:
         notes += (f"Images: {len(names)}, which is few for a variational autoencoder: it will overfit.",)
-    return Images(pixels, _shown(folder.resolve().name), False, notes, names)
+    return Images(pixels, shown(folder.resolve().name), False, notes, names)
 
 
 def shrink(x: np.ndarray, size: int) -> np.ndarray:
@@ -199,13 +205,15 @@ def _read(path: Path, size: int) -> np.ndarray | str:
         return content
     too_large = f"more than {MOST_PIXELS:,} pixels"
     try:
-        with Image.open(io.BytesIO(content)) as image:  # the header alone; `_decode` reads on
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:  # the header alone
             if image.width * image.height > MOST_PIXELS:
                 return too_large
             if min(image.size) < size:
                 return f"smaller than {size} x {size} pixels"
+            image.verify()  # the checksums in a PNG file, which decoding does not look at
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             x = _decode(image)
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return too_large
     except Image.UnidentifiedImageError:
         of_an_image = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
@@ -247,16 +255,11 @@ def _select(
     pixels = np.frombuffer(bytearray().join(first), np.uint8).reshape(-1, size, size, 3)
     if (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1].copy()
-    notes = [f"Skipped, {why}: {len(names)} (such as '{_shown(names[0])}')." for why, names in skipped.items()]
+    notes = [f"Skipped, {why}: {len(names)} (such as '{shown(names[0])}')." for why, names in skipped.items()]
     if copies:
-        name, same = map(_shown, copies[0])
+        name, same = map(shown, copies[0])
         notes.append(f"Exact duplicates, left out before the split: {len(copies)} ('{name}' is equal to '{same}').")
     return pixels, tuple(first.values()), tuple(notes)
-
-
-def _shown(name: str) -> str:
-    """A name without line breaks, control characters and bytes that are no text."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def _load(path: Path) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
@@ -267,9 +270,5 @@ def _load(path: Path) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
 
 def _save(path: Path, pixels: np.ndarray, names: tuple[str, ...], notes: tuple[str, ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-    try:
+    with replacing(path) as beside:
         np.savez(beside, pixels=pixels, words=json.dumps([names, notes]))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

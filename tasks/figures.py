@@ -9,6 +9,7 @@ Read next: tasks/world_map.py, the one picture that is not made by matplotlib.
 from __future__ import annotations
 
 import io
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,9 @@ def canvas(title: str, size: tuple[float, float] = (7.2, 4.6)) -> tuple[Figure, 
     figure = Figure(figsize=size, dpi=150, layout="compressed", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     # parse_math=False wherever a name may stand: a "$" in it is a character, not the start of a formula.
-    figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", wrap=True, parse_math=False)
+    # And wrapped here: matplotlib's own wrapping looks for formulas all the same.
+    title = textwrap.fill(title, round(10.4 * size[0]))
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", parse_math=False)
     axes = figure.add_subplot()
     axes.grid(color="#E4E4E4", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -26,7 +26,7 @@ def default_folder(config, name: str, *in_name: str) -> Path:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if field.name not in (*in_name, *NOT_OF_THE_RUN) and value != field.default:
-            name += f"-{field.name}-{Path(value).stem if isinstance(value, str) else value}"
+            name += f"-{field.name}-{Path(value).stem[:40] if isinstance(value, str) else value}"
     return Path("runs", re.sub(r"[^\w.-]+", "_", name))
 
 

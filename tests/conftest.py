@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import nn
@@ -30,7 +33,30 @@ def rng():
     return np.random.default_rng(0)
 
 
-def pytest_collection_modifyitems(items):
+@pytest.fixture
+def studies(tmp_path, rng):
+    """A short command line for each of the two studies, with data of their own: the folder `out` is the run's."""
+    days = [f"{day.month}/{day.day}/20" for day in pd.date_range("2020-02-01", periods=30)]
+    cases = pd.DataFrame(rng.integers(0, 100, 30).cumsum() * np.array([[1], [2], [3]]), columns=days)
+    names = pd.DataFrame({"Province/State": "", "Country/Region": ["Austria", "Peru", "Chad"], "Lat": 0, "Long": 0})
+    names.join(cases).to_csv(tmp_path / "cases.csv", index=False)
+    Path(tmp_path, "pictures").mkdir()
+    for i in range(60):
+        picture = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8))
+        picture.save(tmp_path / "pictures" / f"{i}.png")
+    covid = "covid --csv cases.csv --threshold 0 --L 3 --hidden 40 --epochs 30 --out out"
+    vae = "vae --images pictures --size 8 --hidden 16 --latent 2 --batch 2 --kl anneal --epochs 3 --out out"
+    return {"covid": covid.split(), "vae": vae.split()}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the tests marked `long`, too: minutes, not seconds")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("long"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     if not os.environ.get("NN_DATA"):
         for item in items:
             if item.get_closest_marker("realdata"):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import gzip
 import os
+import unicodedata
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +61,17 @@ def test_both_formats_are_read_whatever_the_name(text: str) -> None:
 DATES = "1/30/20,1/31/20,2/1/20,2/2/20"
 MEANT = {
     "byte order mark": "\ufeff" + SOURCE,
+    "UTF-16, little-endian": PIVOT.encode("utf-16-le").join((codecs.BOM_UTF16_LE, b"")),
+    "UTF-16, big-endian": SOURCE.encode("utf-16-be").join((codecs.BOM_UTF16_BE, b"")),
     "Windows line ends": PIVOT.replace("\n", "\r\n"),
+    "line ends of an old Mac": PIVOT.replace("\n", "\r"),
+    "line ends mixed": SOURCE.replace("\n", "\r\n", 2),
+    "no line end at the end": PIVOT[:-1],
+    "quotes around every cell": "".join(
+        ",".join(f'"{cell}"' for cell in row) + "\n" for row in csv.reader(PIVOT.splitlines())
+    ),
     "whole number with a decimal point": PIVOT.replace("607", "607.0"),
+    "zero before a number": PIVOT.replace("607", "0607"),
     "semicolons": PIVOT.replace(", ", "~").replace(",", ";").replace("~", ", "),
     "tabs": SOURCE.replace(", ", "~").replace(",", "\t").replace("~", ", "),
     "ISO dates": PIVOT.replace(DATES, "2020-01-30,2020-01-31,2020-02-01,2020-02-02"),
@@ -83,23 +98,51 @@ DAMAGE = {
     "negative": (SOURCE, "600", "-600", "row 3, column 8: '-600' is negative"),
     "fraction": (PIVOT, "607", "607.5", "row 5, column 7: '607.5' is not a whole number"),
     "thousands": (PIVOT, "607", '"1,607"', "row 5, column 7: '1,607' is not a number"),
-    "absurd": (PIVOT, "607", "6" * 11, "row 5, column 7: '66666666666' is more than there are people"),
-    "absurdly long": (PIVOT, "607", "6" * 5000, "is more than there are people"),
+    "absurd": (PIVOT, "607", "6" * 11, "row 5, column 7: '66666666666' has more digits than the number of people"),
+    "absurdly long": (PIVOT, "607", "6" * 5000, "has more digits"),
+    "1 and 30 zeros": (SOURCE, "600", f"{10**30}", f"row 3, column 8: '1{'0' * 30}' has more"),
+    "1e308": (PIVOT, "607", "1e308", "row 5, column 7: '1e308' is not a number"),
+    "less than nothing": (PIVOT, "607", "-0", "row 5, column 7: '-0' is negative"),
+    "formula": (PIVOT, "607", "=600+7", "row 5, column 7: '=600+7' is not a number"),
+    "digits of another script": (PIVOT, "607", "٦٠٧", "row 5, column 7: '٦٠٧' is not a number"),
+    "decimal comma": (PIVOT.replace(",", ";"), "607", "607,5", "row 5, column 7: '607,5' is not a number"),
     "short row": (PIVOT, "0,0,7,607", "0,0,7", "row 5: 6 cells, but row 1 has 7"),
     "empty row": (PIVOT, "Guyana", "\nGuyana", "row 5: 0 cells"),
     "no name": (PIVOT, "Guyana", "", "row 5, column 1: '' is not the name of a country"),
     "country twice": (PIVOT, "Guyana", '"Korea, South"', "row 5, column 1: 'Korea, South' stands in"),
+    "country twice, in capitals": (PIVOT, "Guyana", '"KOREA, SOUTH"', "row 5, column 1: 'KOREA, SOUTH' stands in"),
+    "country in two spellings": (SOURCE, "Coast,Guyana", "Coast,guyana", "row 4, column 2: 'guyana' is spelled 'Guy"),
+    "line break in a name": (PIVOT, "Guyana", '"Guy\nana"', r"row 5, column 1: 'Guy\nana' holds a character"),
+    "escape in a name": (SOURCE, "Coast", "\x1b[31m", r"row 4, column 2: 'Guyana, \x1b[31m' holds a character"),
+    "blank without width in a name": (PIVOT, "Guyana", "Guyana\u200b", r"'Guyana\u200b' holds a character"),
     "province twice": (SOURCE, "Coast", "Interior", "row 4, column 2: 'Guyana, Interior' stands in"),
+    "province twice, in capitals": (SOURCE, "Coast", "INTERIOR", "row 4, column 2: 'Guyana, INTERIOR' stands in"),
     "day missing": (PIVOT, "2/2/20", "2/3/20", "no column for the days between 2020-02-01 and 2020-02-03"),
-    "day twice": (PIVOT, "2/1/20", "1/31/20", "row 1, column 6: '1/31/20' is the day of an earlier column"),
+    "day twice": (PIVOT, "2/1/20", "1/31/20", "row 1, column 6: '1/31/20' repeats an earlier column"),
+    "day twice, in two forms": (PIVOT, "2/1/20", "2020-01-31", "row 1, column 6: '2020-01-31' repeats"),
+    "the year 20": (PIVOT, "1/30/20", "1/30/0020", "row 1, column 4: '1/30/0020' is not a date"),
+    "column twice": (PIVOT, "Long", "Lat", "row 1, column 3: 'Lat' repeats an earlier column"),
+    "column of countries twice": (SOURCE, "Lat", "Country/Region", "row 1, column 3: 'Country/Region' repeats"),
+    "column of countries missing": (SOURCE, "Country/Region", "Land", "neither format"),
+    "column without a heading": (SOURCE, "Lat", "", "row 1, column 3: '' is not a date"),
     "day before month": (PIVOT, "1/30/20", "30/1/20", "row 1, column 4: '30/1/20' is not a date"),
+    "day above the names": (PIVOT, ",Lat", "1/30/20,Lat", "neither format"),
     "column of something else": (PIVOT, "2/2/20", "total", "row 1, column 7: 'total' is not a date"),
     "means in place of sums": (PIVOT, "sum,sum\n", "sum,mean\n", "row 2, column 7: 'mean'"),
     "one day": (SOURCE, SOURCE, "Province/State,Country/Region,1/30/20\n,A,1\n", "row 1: two columns"),
     "heading alone": (SOURCE, SOURCE, SOURCE.splitlines()[0], "no country"),
     "another table": (SOURCE, SOURCE, "a,b\n1,2\n3,4\n", "neither format"),
+    "empty row in place of the third": (PIVOT, "Country/Region,,,,,,", "", "neither format"),
+    "empty row in place of the first": (PIVOT, PIVOT.splitlines()[0], "", "neither format"),
+    "empty row in place of the second": (PIVOT, ",sum,sum,sum,sum,sum,sum", "", "row 2: 0 cells, but row 1 has 7"),
     "open quote": (PIVOT, "Guyana", '"Guyana', "row 5: not CSV"),
+    "quote within": (PIVOT, "Guyana", '"Guy"ana', "row 5: not CSV"),
+    "line without an end": (PIVOT, PIVOT, "1" * 200_000, "row 1: not CSV"),
+    "NUL in a number": (PIVOT, "607", "6\0007", "row 5: holds a NUL byte"),
+    "NUL in a name": (SOURCE, "Coast", "Coa\0st", "row 4: holds a NUL byte"),
     "empty": (PIVOT, PIVOT, "", "is empty"),
+    "byte order mark alone": (PIVOT, PIVOT, "\ufeff", "is empty"),
+    "commas alone": (PIVOT, PIVOT, ",,,\n,,,\n", "is empty"),
     "blank": (PIVOT, PIVOT, " \n\n", "is empty"),
     "web page": (PIVOT, PIVOT, "\n<!DOCTYPE html>\n<html>", "is a web page"),
     "archive": (PIVOT, PIVOT, "PK\x03\x04rest", "is an archive"),
@@ -117,15 +160,64 @@ def test_damage_is_refused_in_one_line_that_says_where(text: str, old: str, new:
     assert "\n" not in line and len(line) < len(str(path)) + 200
 
 
-def test_a_file_in_another_encoding_is_refused_since_names_would_be_guessed() -> None:
-    with pytest.raises(BadInput, match="row 5: not UTF-8"):
-        covid.read_cases(write(PIVOT.replace("Guyana", "Curaçao").encode("latin-1")))
+@pytest.mark.parametrize("content, message", [
+    (PIVOT.replace("Guyana", "Curaçao").encode("latin-1"), "row 5: not UTF-8"),  # names would be guessed
+    (PIVOT.encode("utf-16-le"), "row 1: holds a NUL byte"),
+    (PIVOT.encode("utf-16")[:-1], "row 5: not UTF-8"),
+    (PIVOT.encode("utf-32"), "row 1: holds a NUL byte"),
+    (gzip.compress(PIVOT.encode()), "is an archive"),
+    (b"\x89PNG\r\n\x1a\n", "row 1: not UTF-8"),
+], ids=["Latin-1", "UTF-16 without its mark", "UTF-16, cut", "UTF-32", "gzip", "a picture"])
+def test_other_bytes_are_refused(content: bytes, message: str) -> None:
+    path = write(content)
+    with pytest.raises(BadInput, match=f"^{path}(, |: ){message}"):
+        covid.read_cases(path)
 
 
-def test_a_folder_and_a_missing_file_are_refused_in_one_line() -> None:
-    for path in (Path.cwd(), Path("missing.csv")):
+@pytest.mark.parametrize("name", ["=1+1", "<script>alert(1)</script>", "$x$", "Curaçao", "مصر", "nan", "x" * 9000])
+def test_a_name_is_a_name_whatever_it_looks_like(name: str) -> None:
+    assert covid.read_cases(write(PIVOT.replace("Guyana", name))).cumulative[name].tolist() == [0, 0, 7, 607]
+
+
+def test_an_accent_may_be_a_character_of_its_own() -> None:
+    apart = unicodedata.normalize("NFD", "Curaçao")
+    assert "Curaçao" in covid.read_cases(write(SOURCE.replace("Guyana", apart))).cumulative
+    with pytest.raises(BadInput, match="row 7, column 1: 'Curaçao' stands in an earlier row"):
+        covid.read_cases(write(PIVOT + f"Curaçao,1,1,1,2,3,4\n{apart},1,1,1,2,3,4\n"))
+
+
+def test_a_country_without_a_case_and_a_country_alone_are_read() -> None:
+    assert covid.read_cases(write(PIVOT.replace("0,0,7,607", "0,0,0,0"))).cumulative["Guyana"].tolist() == [0, 0, 0, 0]
+    assert list(covid.read_cases(write(PIVOT.rpartition("Guyana")[0])).cumulative) == ["Korea, South"]
+
+
+def test_what_is_no_file_is_refused_in_one_line() -> None:
+    Path("itself.csv").symlink_to("itself.csv")
+    for path in (Path.cwd(), Path("missing.csv"), Path("itself.csv"), Path("x" * 300)):
         with pytest.raises(BadInput, match=f"^{path}: cannot be read: "):
             covid.read_cases(path)
+
+
+def test_what_is_said_is_one_line_whatever_the_name() -> None:
+    with pytest.raises(BadInput) as refusal:
+        covid.read_cases("new\nline\x1b[31m.csv")
+    assert str(refusal.value).startswith(r"new\nline\x1b[31m.csv: cannot be read")
+
+
+def test_a_file_without_permission(nobody: Callable[[], AbstractContextManager]) -> None:
+    path = write(PIVOT)
+    path.chmod(0)
+    with nobody(), pytest.raises(BadInput, match="^cases.csv: cannot be read: Permission denied$"):
+        covid.read_cases("cases.csv")
+
+
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(BadInput, match="^/dev/zero: is larger than 33,554,432 bytes"):
+        covid.read_cases("/dev/zero")
+
+
+def test_a_name_of_a_file_that_is_no_text_can_be_shown() -> None:
+    assert covid.read_cases(write(PIVOT, os.fsdecode(b"\xff\x1b.csv"))).source == r"\udcff\x1b.csv"
 
 
 def test_notes_tell_of_corrections_and_summed_provinces() -> None:
@@ -140,7 +232,7 @@ def test_until_is_the_last_day_read() -> None:
     pd.testing.assert_frame_equal(covid.load_cases(path, until="2020-02-01").cumulative, COUNTS.iloc[:3])
     same(covid.load_cases(path, until=None))
     same(covid.load_cases(path))  # ends before the default date: whole
-    for until in ("2020-01-30", "2020-02-03", "2019-12-31", "tomorrow"):
+    for until in ("2020-01-30", "2020-02-03", "2019-12-31", "0001-01-01", "9999-12-31", "2020-W05-6", "tomorrow"):
         with pytest.raises(BadInput, match=f"^until: .*{until}"):
             covid.load_cases(path, until=until)
 

@@ -189,6 +189,13 @@ def damage_flip(folder: Path) -> None:
     (folder / "images.npz").write_bytes(raw)
 
 
+def damage_method(folder: Path) -> None:
+    raw = bytearray((folder / "images.npz").read_bytes())
+    raw[8] = raw[raw.index(b"PK\1\2") + 10] = 8  # said to be compressed
+    raw[raw.index(b"\x93NUMPY")] = 7  # which begins no block of that kind
+    (folder / "images.npz").write_bytes(raw)
+
+
 def damage_text(folder: Path) -> None:
     (folder / "images.npz").write_text("these are no images")
 
@@ -209,8 +216,8 @@ def damage_no_factors(folder: Path) -> None:
     (folder / "factors.csv").unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_truncate, damage_empty, damage_flip, damage_text, damage_name, damage_shape,
-                                    damage_factors, damage_no_factors])
+@pytest.mark.parametrize("damage", [damage_truncate, damage_empty, damage_flip, damage_method, damage_text, damage_name,
+                                    damage_shape, damage_factors, damage_no_factors])
 def test_damaged_faces_are_drawn_again(drawn, damage):
     images, _ = load([])
     (folder,) = Path("cache").iterdir()

@@ -9,11 +9,12 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from data import BadInput, faces
 from data.faces import Images, read_images, shrink, split
@@ -76,6 +77,9 @@ PLAIN = {
     "16 bits PGM": (lambda: numbers(65535, "int32"), "a.pgm", {}, 255),
     "32 bits": (lambda: numbers(99 * 257, "int32"), "a.tif", {}, 99),
     "fractions": (lambda: numbers(0.4, "float32"), "a.tif", {}, 102),
+    "palette with alpha": (lambda: palette((9, 8, 7)).convert("PA"), "a.tif", {}, (9, 8, 7)),
+    "RGB and a byte of nothing": (lambda: plain("RGBX", (1, 2, 3, 0)), "a.tif", {}, (1, 2, 3)),
+    "PNG named JPEG": (lambda: plain("L", 7), "a.jpg", {"format": "PNG"}, 7),
     "PNG named text": (lambda: plain("L", 7), "a.txt", {"format": "PNG"}, 7),
     "no extension": (lambda: plain("L", 7), "a", {"format": "PNG"}, 7),
 }
@@ -101,6 +105,23 @@ def test_modes_and_formats_that_round(mode: str, colour: tuple, name: str, expec
     assert np.abs(read().pixels.astype(int) - expected).max() <= 3
 
 
+@pytest.mark.parametrize("mode, colour, expected", [
+    ("HSV", (0, 255, 255), RED),
+    ("YCbCr", (76, 85, 255), (254, 0, 0)),
+    ("RGBa", (51, 0, 0, 51), (255, 204, 204)),  # a fifth of red on white
+])
+def test_modes_that_hardly_a_file_has(mode: str, colour: tuple, expected: tuple) -> None:
+    assert (faces._decode(plain(mode, colour)) == expected).all()
+
+
+def test_colours_that_are_multiplied_by_their_alpha() -> None:
+    content = encoded(plain("RGBA", (51, 0, 0, 51)), "TIFF")
+    kind = struct.pack("<2HIH", 338, 3, 1, 2)  # alpha beside the colours; 1: alpha is in them
+    assert content.count(kind) == 1
+    (HERE / "a.tif").write_bytes(content.replace(kind, kind[:-2] + b"\1\0"))
+    assert (read().pixels == (255, 204, 204)).all()
+
+
 def half_white() -> np.ndarray:
     x = np.zeros((40, 40), np.uint8)
     x[:, 20:] = 255  # the right half
@@ -121,9 +142,17 @@ def test_pictures_are_made_upright(orientation: int, turned: Callable[[np.ndarra
     assert np.array_equal(read(40).pixels[0, ..., 0], turned(half_white()))
 
 
-def test_of_an_animation_the_first_frame() -> None:
-    save(plain("RGB", RED), "a.gif", save_all=True, append_images=[plain("RGB", (0, 0, 255))])
+@pytest.mark.parametrize("name, options", [("a.gif", {}), ("a.png", {}), ("a.webp", {"lossless": True}), ("a.tif", {})])
+def test_of_an_animation_the_first_frame(name: str, options: dict) -> None:
+    save(plain("RGB", RED), name, save_all=True, append_images=[plain("RGB", (0, 0, 255))], **options)
     assert (read().pixels == RED).all()
+
+
+def test_a_strip_gives_its_middle() -> None:
+    x = np.zeros((30_000, 8), np.uint8)
+    x[14_996:15_004] = 99
+    save(Image.fromarray(x), "a.png")
+    assert (read(8).pixels == 99).all()
 
 
 def test_grey_if_all_are_grey_in_content() -> None:
@@ -174,6 +203,18 @@ def noise() -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
 
 
+def icon(picture: bytes) -> bytes:
+    """An ICO file of one picture that says of itself to be 256 x 256 pixels."""
+    return struct.pack("<3H4B2H2I", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(picture), 22) + picture
+
+
+def wide_frame() -> bytes:
+    """A GIF file of 40 x 40 pixels, with a frame of 65,535 x 65,535 in it."""
+    content = encoded(plain("P", 0), "GIF")
+    at = content.index(b",") + 5
+    return content[:at] + b"\xff" * 4 + content[at + 4:]
+
+
 UNUSABLE = {
     "PNG, cut": ("a.png", lambda: encoded(noise(), "PNG", 0.5), "broken"),
     "JPEG, cut": ("a.jpg", lambda: encoded(noise(), "JPEG", 0.5), "broken"),
@@ -191,6 +232,8 @@ UNUSABLE = {
     "bomb": ("a.png", lambda: png(100_000, 100_000), "more than 67,108,864 pixels"),
     "bomb that Pillow only warns of": ("a.png", lambda: png(10_000, 10_000), "more than 67,108,864 pixels"),
     "large": ("a.png", lambda: png(8192, 8193), "more than 67,108,864 pixels"),
+    "bomb within an icon": ("a.ico", lambda: icon(png(10_000, 10_000)), "more than 67,108,864 pixels"),
+    "bomb within a GIF": ("a.gif", wide_frame, "more than 67,108,864 pixels"),
     "many bytes": ("a.png", lambda: bytes(20_001), "larger than 20,000 bytes"),
     "fractions beyond 1": ("a.tif", lambda: encoded(numbers(300, "float32"), "TIFF"), "numbers that are not"),
     "no number": ("a.tif", lambda: encoded(numbers(np.nan, "float32"), "TIFF"), "numbers that are not"),
@@ -218,25 +261,17 @@ def test_what_cannot_be_used_is_skipped_with_a_note(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(error.value)
 
 
-def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_read(nobody: Callable[[], AbstractContextManager]) -> None:
     for name in ("good.png", "secret.png", "closed/a.png"):
         save(plain("L", 50), name)
     (HERE / "dangling.png").symlink_to("nowhere")
     (HERE / "itself.png").symlink_to("itself.png")
     os.mkfifo(HERE / "pipe.png")
-    read_bytes, scandir = Path.read_bytes, os.scandir
-
-    def refuse(open: Callable, name: str) -> Callable:  # not by chmod, which root does not feel
-        def opened(path: Path | str) -> object:
-            if Path(path).name == name:
-                raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return open(path)
-
-        return opened
-
-    monkeypatch.setattr(Path, "read_bytes", refuse(read_bytes, "secret.png"))
-    monkeypatch.setattr(os, "scandir", refuse(scandir, "closed"))
-    images = read()
+    for name in ("secret.png", "closed"):
+        (HERE / name).chmod(0)
+    with nobody():
+        images = read()
+    (HERE / "closed").chmod(0o700)
     assert images.names == ("good.png",)
     assert images.notes[:-1] == (
         "Skipped, a folder that cannot be opened: 1 (such as 'closed').",
@@ -269,11 +304,12 @@ def test_any_name_is_safe_to_show(name: str, shown: str) -> None:
     for file in ("a.png", "b.png", name):
         save(plain("L", 1), f"{name}/{file}", format="PNG")
     (HERE / name / f"z{name}").write_text("")
+    log: list[str] = []
     for _ in ("read", "from the cache"):
-        images = read_images(HERE / name, 8, log=lambda line: None)
+        images = read_images(HERE / name, 8, log=log.append)
         assert images.names == (min("a.png", name),)
         assert images.source == shown
-        assert f"'z{shown}'" in images.notes[0] and all(note.isprintable() for note in images.notes)
+        assert f"'z{shown}'" in images.notes[0] and all(line.isprintable() for line in (*images.notes, *log))
 
 
 def test_duplicates_are_equal_pixels_in_whatever_file() -> None:
@@ -298,6 +334,36 @@ def test_the_order_is_that_of_the_paths_for_any_number_of_workers(monkeypatch: p
     assert results[0].names == results[1].names == ("Z.png", "a/10.png", "a/2.png", "a/B.png", "b.png")
     for images in results:
         assert images.pixels[:, 0, 0, 0].tolist() == [greys[name] for name in images.names]
+
+
+def test_damage_that_Pillow_decodes_is_found_by_the_checksums_of_PNG() -> None:
+    path, x = HERE / "a.png", np.asarray(noise())[:16, :16].copy()
+    x[4:12] = x[4]  # what is repeated can be changed without an error
+    good = encoded(Image.fromarray(x), "PNG")
+    for place in range(len(good)):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1:])
+        assert isinstance(found := faces._read(path, 16), str) or np.array_equal(found, x)
+
+
+def test_what_Pillow_says_of_damage_goes_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    content = encoded(noise(), "TIFF")
+    samples = struct.pack("<2HIH", 277, 3, 1, 3)
+    assert content.count(samples) == 1
+    (HERE / "a.tif").write_bytes(content.replace(samples, samples[:-2] + b"\0\x08"))
+    with pytest.raises(BadInput):
+        read()
+    assert not caplog.records
+
+
+def test_PostScript_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Path("gs").absolute()
+    program.write_text(f"#!/bin/sh\ntouch {Path('ran').absolute()}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(program))
+    save(plain("RGB", RED), "a.eps")
+    with pytest.raises(BadInput, match="of a kind that Pillow cannot decode: 1"):
+        read()
+    assert not Path("ran").exists()
 
 
 @pytest.fixture
@@ -345,14 +411,24 @@ def test_another_pillow_decodes_again(decoded: list[str], monkeypatch: pytest.Mo
     assert decoded == ["a.png", "a.png"]
 
 
+def said_to_be_compressed(archive: bytes) -> bytes:
+    archive = bytearray(archive)
+    for heading, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        archive[archive.index(heading) + place] = 8  # deflate
+    archive[archive.index(b"\x93NUMPY")] = 7  # which begins no block of it
+    return bytes(archive)
+
+
 @pytest.mark.parametrize("damage", [
     lambda data: b"",
     lambda data: b"no archive",
     lambda data: data[:-30],
     lambda data: data[:300] + bytes([data[300] ^ 1]) + data[301:],  # a pixel
     lambda data: data[: (at := data.index(b"PK\1\2") + 10)] + b"\x63" + data[at + 1 :],
+    said_to_be_compressed,
     lambda data: encoded(noise(), "PNG"),
-], ids=["empty", "text", "cut", "a pixel changed", "method of compression changed", "another file"])
+], ids=["empty", "text", "cut", "a pixel changed", "method of compression changed",
+         "said to be compressed", "another file"])
 def test_a_damaged_cache_is_made_again(decoded: list[str], damage: Callable[[bytes], bytes]) -> None:
     save(noise(), "a.png")
     first = read(32)
@@ -390,12 +466,16 @@ def test_a_bar_on_a_terminal_and_a_line_elsewhere(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("path, message", [
-    ("nowhere", "^nowhere: there is no such folder$"),
-    ("file.png", "^file.png: is a file: name the folder"),
+    ("nowhere", "^nowhere: No such file or directory: name a folder of pictures$"),
+    ("", "^: No such file or directory"),
+    ("file.png", "^file.png: Not a directory"),
+    ("itself", "^itself: Too many levels of symbolic links"),
+    ("x" * 300, "^x+: File name too long"),
     ("pictures", "^pictures: holds no file$"),
 ])
 def test_no_folder_of_pictures(path: str, message: str) -> None:
     Path("file.png").write_bytes(encoded(noise(), "PNG"))
+    Path("itself").symlink_to("itself")
     (HERE / "empty").mkdir()
     with pytest.raises(BadInput, match=message):
         read_images(path)
