@@ -6,13 +6,18 @@ Exit status: 0 done; 1 a check failed (gradcheck) or a training diverged; 2 the 
 
 from __future__ import annotations
 
+import signal
+
+if __name__ != "run":  # the program, or a worker that it started: Ctrl-C in the second of the imports is no traceback
+    ready = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import io
 import itertools
 import shlex
 import sys
+import warnings
 
-import numpy as np
 import tyro
 from rich.console import Console
 
@@ -41,9 +46,11 @@ def parse(arguments: list[str]):
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
-        # Inside the box: a paragraph that says what is wrong, then a rule or an empty line, then more of it.
-        box = [line.strip("│ \n") for line in complaint.getvalue().splitlines()[1:]]
-        what = " ".join(itertools.takewhile(lambda line: line and line[0] != "─", box))
+        # Under its title: a rule, if the box is drawn in ASCII; a paragraph that says what is wrong; a rule or an empty
+        # line; more of it.
+        lines = [line.strip("│| ") for line in complaint.getvalue().splitlines()[1:]]
+        text = itertools.dropwhile(lambda line: not line.strip("─-"), lines)
+        what = " ".join(itertools.takewhile(lambda line: line.strip("─-"), text))
         known = [name for name in arguments[:1] if name in COMMANDS]
         help = " ".join(["python run.py", *known, "--help"])
         raise BadInput(f"{what} ({help} says what there is)") from None
@@ -53,25 +60,31 @@ def main(arguments: list[str]) -> int:
     try:
         options = parse(arguments)
         run = next(run for kind, run in COMMANDS.values() if isinstance(options, kind))
-        with np.errstate(all="ignore"):  # what is not finite is found by training itself, and said in one line
+        with warnings.catch_warnings():  # what is not finite is found by training itself, and said in one line
+            warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)  # from any thread
             return 1 if run(options, Console()) is False else 0
     except BadInput as error:
         message = str(error)
     except OSError as error:  # a disk that is full, a folder that went away
         message = f"{error.filename or 'a file'}: {error.strerror or error}"
-    except Interrupted:
+    except Interrupted as stop:
         same = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
-        print(f"\nStopped; the state is saved. To go on: python run.py {shlex.join(same)} --resume", file=sys.stderr)
+        again = shlex.join([*same, *stop.args])
+        print(f"\nStopped; the state is saved. To go on: python run.py {again}", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("\nStopped; there is nothing to go on with.", file=sys.stderr)
         return 130
     except Diverged as error:
-        print(f"run.py: {error}. The last checkpoint is as it was; a smaller --lr may help", file=sys.stderr)
+        print(f"run.py: {error}. What was saved before is as it was; a smaller --lr may help", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nStopped; there was nothing to save yet.", file=sys.stderr)
-        return 130
+    except MemoryError as error:
+        message = f"there is not enough memory: {error}"
     print(f"run.py: {' '.join(message.splitlines())}", file=sys.stderr)
     return 2
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, ready)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal has not
     sys.exit(main(sys.argv[1:]))

@@ -12,20 +12,21 @@ from nn.backward import gradients, history
 from nn.tensor import Tensor
 
 
+@np.errstate(all="ignore")
 def find_anomaly(y: Tensor) -> str | None:
-    """The first op, with the shapes of its arguments, that made a number that is not finite: on the way to y, or else
-    on the way back from it. None if all is finite.
+    """What first is not finite: the result of an op, with the shapes of its arguments, on the way to y; or else a
+    gradient on the way back from y. None if all is finite.
 
-    y: of any shape, straight from its computation, before `backward`; the graph stays as it is. Complex steps and
-    integers are let through as numpy sees them.
+    y: of any shape, straight from its computation, before `backward`; the graph stays as it is. An infinity that is
+    meant, such as one in a branch that `where` leaves out, is named too. RuntimeError if the graph was used up.
     """
     tensors = history(y)
     for t in tensors:
-        if not _finite(t.data):
-            return f"a parameter or an input of shape {t.shape} is not" if t.source is None else _forward(t)
+        if not np.isfinite(t.data).all():
+            return f"a parameter or an input of shape {t.shape}" if t.source is None else _forward(t)
     everything = {t.birth for t in tensors}
     for t, g in gradients(y, np.ones_like(y.data), everything, retain_graph=True, create_graph=False):
-        if isinstance(g, np.ndarray) and not _finite(g):  # newest first: what used t was still right
+        if not isinstance(g, dict) and not np.isfinite(g).all():  # newest first: what used t was still right
             users = {_name(u) for u in tensors if u.source is not None and any(x is t for x in u.source[-1])}
             return f"backward through {' or '.join(sorted(users))}: the gradient of its argument {t.shape}"
     return None
@@ -34,8 +35,8 @@ def find_anomaly(y: Tensor) -> str | None:
 def _forward(t):
     arrays = _of_the_op(t).source[2]
     shapes = ", ".join(str(np.shape(x)) for x in arrays if isinstance(x, np.ndarray))
-    wrong = [i for i, x in enumerate(arrays) if isinstance(x, np.ndarray) and not _finite(x)]
-    return f"{_name(t)} of {shapes}" + (f", whose argument {wrong[0]} already is not" if wrong else "")
+    wrong = [i for i, x in enumerate(arrays) if isinstance(x, np.ndarray) and not np.isfinite(x).all()]
+    return f"{_name(t)} of {shapes}" + (f", whose argument {wrong[0]} already is not finite" if wrong else "")
 
 
 def _of_the_op(t):
@@ -45,7 +46,3 @@ def _of_the_op(t):
 
 def _name(t):
     return _of_the_op(t).source[0].__name__
-
-
-def _finite(x):
-    return x.dtype.kind not in "fc" or bool(np.isfinite(x).all())

@@ -79,8 +79,9 @@ class Setting(NamedTuple):
 
 
 def ours(work: Work, threads: int):
-    threadpool_limits(threads)
-    return work.ours()
+    """The threads are the BLAS's, or ours over micro-batches."""
+    threadpool_limits(threads if work.parts == 1 else 1)
+    return work.ours(threads)
 
 
 class Worker:
@@ -146,12 +147,12 @@ class Server:
         return (time.perf_counter() - began) / count
 
     def floor(self, work: Work) -> float:
-        return floor(work)
+        return floor(work, self.setting.threads)
 
     def memory(self, work: Work) -> tuple[int, int]:
         """Bytes of the data and the model, and the most that steps take beyond them, as numpy accounts for them."""
         tracemalloc.start()
-        steps = work.ours()
+        steps = work.ours(self.setting.threads)
         data, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         for _ in range(2):
@@ -223,7 +224,7 @@ def measure(work: Work, workers: dict[Setting, Callable]) -> dict:
 
 def growth(work: Work) -> dict:
     """Time and memory of one size, in a fresh process."""
-    worker = Worker(Setting("nn", 0, 1))
+    worker = Worker(Setting("nn", 0, THREADS[-1]))
     data, beyond = worker("memory", work)
     worker("load", work)
     worker("turn", 1)

@@ -20,7 +20,7 @@ import numpy as np
 
 import nn
 from tasks import vae
-from tasks.covid import CELLS, MICRO_BATCH, Classifier
+from tasks.covid import CELLS, Classifier, micro_batch_count, micro_batches
 from tasks.training import train
 
 LR = 0.001
@@ -52,6 +52,11 @@ class Recurrent:
     def name(self) -> str:
         return f"{self.cell.upper()}, N={self.N:,}, L={self.L}" + f", H={self.H}" * (self.H != 12)
 
+    @property
+    def parts(self) -> int:
+        """Micro-batches, which threads can share."""
+        return micro_batch_count(self.N)
+
     def model(self) -> Classifier:
         rng = np.random.default_rng(0)
         model = Classifier(self.cell, self.H, 1, rng)
@@ -64,22 +69,22 @@ class Recurrent:
         rng = np.random.default_rng(1)
         return rng.standard_normal((self.N, self.L, self.I), np.float32), rng.integers(0, 2, self.N)
 
-    def ours(self) -> Steps:
+    def ours(self, threads: int) -> Steps:
         """Full batch by adding up micro-batches, as in covid.py."""
         model, (x, y) = self.model(), self.inputs()
-        parts = [(nn.Tensor(x[i:i + MICRO_BATCH]), y[i:i + MICRO_BATCH]) for i in range(0, self.N, MICRO_BATCH)]
-        return training(model, parts, lambda part: nn.cross_entropy(model(part[0]), part[1], reduction="sum") / self.N)
+        return training(model, micro_batches(x, y), threads,
+                        lambda part: nn.cross_entropy(model(part[0]), part[1], reduction="sum") / self.N)
 
     def products(self) -> list[tuple[float, tuple[int, int, int]]]:
         """(how many, (n, k, m)) for each product (n, k) @ (k, m): a step's one forward, and its two backward."""
-        gates, n = CELLS[self.cell].gates, min(self.N, MICRO_BATCH)
+        gates, n = CELLS[self.cell].gates, -(-self.N // self.parts)
         rows, K, steps = gates * self.H, self.H + self.I + 1, self.N * self.L / n
         return [(steps, (rows, K, n)), (steps, (rows, n, K)), (steps, (self.H, rows, n)),
                 *((self.N / n * count, shape) for count, shape in linear(n, self.H, 2))]
 
     def elementwise(self) -> list[tuple[str, float, int]]:
         """(ufunc, how many elements, how many at a time)."""
-        n, tanhs = min(self.N, MICRO_BATCH), {"rnn": 1, "lstm": 5, "gru": 3}[self.cell] * self.H
+        n, tanhs = -(-self.N // self.parts), {"rnn": 1, "lstm": 5, "gru": 3}[self.cell] * self.H
         return [("tanh", self.N * self.L * tanhs, n * tanhs), ("exp", self.N * 2, n * 2)]
 
 
@@ -92,6 +97,7 @@ class Autoencoder:
     width: int = 3072
     hidden: int = 400
     latent: int = 20
+    parts: int = 1
 
     @property
     def name(self) -> str:
@@ -105,9 +111,9 @@ class Autoencoder:
         x = np.random.default_rng(1).random((self.batch, self.width), np.float32)
         return x, np.random.default_rng(2).standard_normal((self.batch, self.latent)).astype(np.float32)
 
-    def ours(self) -> Steps:
+    def ours(self, threads: int) -> Steps:
         model, (x, _), rng = self.model(), self.inputs(), np.random.default_rng(2)
-        return training(model, [x], lambda x: vae.loss(model, x, self.batch, 1.0, rng))
+        return training(model, [x], threads, lambda x: vae.loss(model, x, self.batch, 1.0, rng))
 
     def products(self) -> list[tuple[float, tuple[int, int, int]]]:
         n, D, H, Z = self.batch, self.width, self.hidden, self.latent
@@ -128,6 +134,7 @@ class Chain:
     part: str
     ops: int = 1000
     width: int = 8
+    parts: int = 1
 
     @property
     def name(self) -> str:
@@ -140,7 +147,7 @@ class Chain:
     def inputs(self) -> tuple[int]:
         return self.ops // 2,
 
-    def ours(self) -> Steps:
+    def ours(self, threads: int) -> Steps:
         p = {name: nn.Tensor(array, requires_grad=True) for name, array in self.parameters().items()}
 
         def step():
@@ -182,11 +189,11 @@ def parameters(work: Work) -> dict[str, np.ndarray]:
     return work.parameters() if isinstance(work, Chain) else work.model().state_dict()
 
 
-def training(model: nn.Module, parts: list, loss: Callable) -> Steps:
+def training(model: nn.Module, parts: list, threads: int, loss: Callable) -> Steps:
     """The studies' own training loop, an epoch a step."""
     optimizer = nn.Adam(model.parameters(), LR)
     records = filter(None, train(model, optimizer, lambda epoch: [parts], loss, dict, sys.maxsize,
-                                 np.random.default_rng(0)))
+                                 np.random.default_rng(0), threads=threads))
 
     def check():
         optimizer.zero_grad()
@@ -213,8 +220,10 @@ def flops(work: Work) -> float:
     return sum(2 * count * n * k * m for count, (n, k, m) in work.products())
 
 
-def floor(work: Work) -> float:
-    """Seconds of a step's products and transcendentals, each measured now on arrays of its own shape."""
+def floor(work: Work, threads: int = 1) -> float:
+    """Seconds of a step's products and transcendentals, each measured now on arrays of its own shape; micro-batches
+    are shared out to the threads.
+    """
     rng, total = np.random.default_rng(0), 0.0
     for count, (n, k, m) in work.products():
         a, b = rng.standard_normal((n, k), np.float32), rng.standard_normal((k, m), np.float32)
@@ -222,7 +231,7 @@ def floor(work: Work) -> float:
     for name, elements, block in work.elementwise():
         ufunc, x = getattr(np, name), rng.random(block, np.float32)
         total += elements / block * shortest(functools.partial(ufunc, *[x] * ufunc.nin, out=np.empty_like(x)))
-    return total
+    return total / min(threads, work.parts)
 
 
 def shortest(function: Callable[[], object], seconds: float = 0.03) -> float:

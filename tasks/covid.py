@@ -31,7 +31,8 @@ from tasks.run_folder import RunFolder
 from tasks.training import train
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-MICRO_BATCH = 4096  # windows at a time: memory does not grow with the data. At L = 5, 1,024 took 1.2 to 1.9 times it
+MICRO_BATCH = 8192  # windows at a time, at most: memory does not grow with the data
+THREADS = 2  # of which each has micro-batches of its own
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def prepare(config: Covid, counts: CaseCounts, log=print) -> Data:
     correlations = correlation(counts.new_cases)
     kept = correlated_countries(correlations, config.threshold)
     if not kept:
-        raise BadInput(f"--threshold: no country's correlation with another exceeds {config.threshold}")
+        raise BadInput(f"--threshold: of {len(correlations)} countries none has a correlation above {config.threshold} "
+                       "with another")
     windows = make_windows(counts.new_cases[kept], config.L)
     train_set, test_set = split_windows(windows, config.split, config.seed)
     log(f"{counts.source}: {len(correlations)} countries, {len(kept)} kept; {len(windows):,} windows of {config.L} "
@@ -166,22 +168,34 @@ def begin(config: Covid) -> tuple[Classifier, nn.Adam, np.random.Generator]:
 
 
 def steps(model: nn.Module, optimizer: nn.Optimizer, windows: Windows, epochs: int, rng: np.random.Generator,
-          evaluate=dict, start: int = 0, skip: int = 0) -> Iterator[dict | None]:
+          evaluate=dict, start: int = 0, skip: int = 0, threads: int = THREADS) -> Iterator[dict | None]:
     """Full-batch training: one step an epoch, its gradient added up over micro-batches. Yields what `train` does."""
-    x, y = inputs(windows.values), windows.label
-    parts = [(nn.Tensor(x[i:i + MICRO_BATCH]), y[i:i + MICRO_BATCH]) for i in range(0, len(x), MICRO_BATCH)]
+    parts = micro_batches(inputs(windows.values), windows.label)
 
     def loss(part):
-        return nn.cross_entropy(model(part[0]), part[1], reduction="sum") / len(x)
+        return nn.cross_entropy(model(part[0]), part[1], reduction="sum") / len(windows)
 
-    return train(model, optimizer, lambda epoch: [parts], loss, evaluate, epochs, rng, start, skip)
+    return train(model, optimizer, lambda epoch: [parts], loss, evaluate, epochs, rng, start, skip, threads)
+
+
+def micro_batches(x: np.ndarray, label: np.ndarray) -> list[tuple[nn.Tensor, np.ndarray]]:
+    """Inputs (N, L, 1) and labels (N,) in `micro_batch_count(N)` equal parts."""
+    count = micro_batch_count(len(x))
+    parts = zip(np.array_split(x, count), np.array_split(label, count), strict=True)
+    return [(nn.Tensor(x), label) for x, label in parts]
+
+
+def micro_batch_count(N: int) -> int:
+    """As many for each thread, whatever the machine, since it is the order of a sum; a few windows are not divided."""
+    return THREADS * -(-N // (THREADS * MICRO_BATCH)) if N > MICRO_BATCH / 4 else 1
 
 
 def fit(config: Covid, data: Data, model: nn.Module, optimizer: nn.Optimizer, rng: np.random.Generator,
-        start: int = 0, skip: int = 0) -> Iterator[dict | None]:
-    """Train for one cell and one L; the records are the points of the learning curves."""
+        start: int = 0, skip: int = 0, threads: int = THREADS) -> Iterator[dict | None]:
+    """Train for one cell and one L; the records are the points of the learning curves. No number depends on `threads`.
+    """
     sets = {part: (inputs(windows.values), windows.label) for part, windows in data.sets.items()}
-    return steps(model, optimizer, data.train, config.epochs, rng, lambda: curves(model, sets), start, skip)
+    return steps(model, optimizer, data.train, config.epochs, rng, lambda: curves(model, sets), start, skip, threads)
 
 
 @nn.no_grad()
@@ -266,7 +280,7 @@ def run(config: Covid, console: Console) -> dict:
     out = config.out or default_folder(config, f"covid-{config.cell}-L{config.L}", "cell", "L")
     with RunFolder(out, run_config(config, counts), config.resume, config.overwrite) as folder:
         model, optimizer, rng = begin(config)
-        history, step = folder.restore(model, optimizer, rng)
+        history, step = folder.restore(model, optimizer, rng, log)
         records = fit(config, data, model, optimizer, rng, len(history), step)
         records = show(records, len(history), config.epochs, describe, console)
         history = folder.follow(records, history, step, model, optimizer, rng)

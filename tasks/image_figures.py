@@ -9,6 +9,7 @@ Read next: vae_results.py, which fills them.
 from __future__ import annotations
 
 import textwrap
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,28 +22,43 @@ DPI = 100
 GAP = 2  # pixels between images, before they are enlarged
 
 
-def image_grid(images: np.ndarray, *, title: str, rows: list[str] | None = None, columns: list[str] | None = None,
-               width: int = 1000) -> Figure:
-    """A grid of images under a title.
+class Grid(NamedTuple):
+    """Images to be shown together.
 
     images      (R, K, size, size, C) uint8, C = 3 or 1
     rows        R labels at the left; columns: K labels above
+    """
+
+    images: np.ndarray
+    rows: list[str] | None = None
+    columns: list[str] | None = None
+
+
+def tile(images: np.ndarray) -> np.ndarray:
+    """Images (R, K, size, size, C), C = 3 or 1, as one picture (height, width, 3), uint8, with white gaps of GAP."""
+    R, K, size, _, _ = images.shape
+    picture = np.full((R, size + GAP, K, size + GAP, 3), 255, np.uint8)
+    picture[:, :size, :, :size] = images.transpose(0, 2, 1, 3, 4)
+    return picture.reshape(R * (size + GAP), K * (size + GAP), 3)[:-GAP, :-GAP]
+
+
+def image_grid(grid: Grid, *, title: str, width: int = 1000) -> Figure:
+    """A grid of images with its labels under a title.
+
     width       pixels that the grid should have, about: the factor of enlargement is the whole number that fits best
     """
-    R, K, size, _, _ = images.shape
-    grid = np.full((R, size + GAP, K, size + GAP, 3), 255, np.uint8)
-    grid[:, :size, :, :size] = images.transpose(0, 2, 1, 3, 4)
-    grid = grid.reshape(R * (size + GAP), K * (size + GAP), 3)[:-GAP, :-GAP]
-    factor = max(1, round(width / grid.shape[1]))
-    grid = grid.repeat(factor, 0).repeat(factor, 1)
+    images, rows, columns = grid
+    size, picture = images.shape[2], tile(images)
+    factor = max(1, round(width / picture.shape[1]))
+    picture = picture.repeat(factor, 0).repeat(factor, 1)
 
-    height, width = grid.shape[:2]
+    height, width = picture.shape[:2]
     left, margin = (150 if rows else 20), 20
     lines = textwrap.wrap(title, (left + width) // 10)
     top = 28 + 18 * len(lines) + (24 if columns else 0)
     total = left + width + margin, top + height + margin
     figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor="white")
-    figure.figimage(grid, left, margin)
+    figure.figimage(picture, left, margin)
     figure.text(20 / total[0], 1 - 16 / total[1], "\n".join(lines), va="top", fontsize=11, fontweight="bold",
                 parse_math=False)
     step = (size + GAP) * factor

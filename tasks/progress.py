@@ -6,14 +6,14 @@ Read next: training.py, whose records these are.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def show(records: Iterable[dict | None], start: int, epochs: int, describe: Callable[[dict], str],
-         console: Console) -> Iterator[dict | None]:
+         console: Console) -> Generator[dict | None, None, None]:
     """Pass on what `train` yields in epochs start + 1 to `epochs`, showing for each record `describe(record)` and the
     time left.
     """

@@ -281,7 +281,8 @@ def run(config: Vae, console: Console) -> dict:
     """The whole study for one weight: writes the run's folder and returns what `metrics.json` holds.
 
     BadInput for an option or a file that is wrong, with nothing written; Interrupted at Ctrl-C, with the state saved;
-    Diverged if the numbers go wrong.
+    Diverged if the numbers go wrong. The same options give the same bits, as long as the BLAS has as many threads:
+    they decide the order of its sums.
     """
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -295,7 +296,7 @@ def run(config: Vae, console: Console) -> dict:
     config = with_epochs(config, data)
     with RunFolder(out, run_config(config, data), config.resume, config.overwrite) as folder:
         model, optimizer, rng = begin(config, layout)
-        history, step = folder.restore(model, optimizer, rng)
+        history, step = folder.restore(model, optimizer, rng, log)
         records = fit(config, data, layout, model, optimizer, rng, len(history), step)
         records = show(records, len(history), config.epochs, describe, console)
         history = folder.follow(records, history, step, model, optimizer, rng)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import nn
 from tasks.figures import png
-from tasks.image_figures import elbo_by_epoch, image_grid
+from tasks.image_figures import Grid, elbo_by_epoch, image_grid
 from tasks.run_folder import RunFolder
 
 # -- what is measured ---------------------------------------------------------------------------------------------
@@ -110,6 +110,14 @@ def calibrated(last: pd.Series, layout) -> dict:
 
 # -- what is written ----------------------------------------------------------------------------------------------
 
+TITLES = {
+    "reconstructions": "Test images and their reconstructions",
+    "prior_samples": "Samples from the prior",
+    "posterior_samples": "Samples from posteriors",
+    "interpolation": "From one test image to another",
+    "traversal": "One latent at a time, most active first",
+}
+
 
 def write_results(folder: RunFolder, config, data, layout, model, history: pd.DataFrame, metrics: dict) -> None:
     """Write the folder of a run that is finished. The images shown are the same for every weight of the KL term."""
@@ -117,19 +125,27 @@ def write_results(folder: RunFolder, config, data, layout, model, history: pd.Da
     weight = weights[config.kl] if isinstance(config.kl, str) else f"KL weight {config.kl:g}"
     where = f"{weight}{', each channel by itself' if config.per_channel else ''}: {data.source}"
     constant = metrics["test"]["constant_image"]
-    pictures = {
+    figures = {
         "learning_curve": elbo_by_epoch(history, title=f"Negative ELBO, {where}", constant=constant),
-        "reconstructions": reconstructions(model, layout, data.test, f"Test images and their reconstructions, {where}"),
-        "prior_samples": prior_samples(model, layout, f"Samples from the prior, {where}"),
-        "posterior_samples": posterior_samples(model, layout, data.test, f"Samples from posteriors, {where}"),
-        "interpolation": interpolation(model, layout, data.test, f"From one test image to another, {where}"),
-        "traversal": traversal(model, layout, data.test, f"One latent at a time, most active first, {where}"),
+        **{name: image_grid(grid, title=f"{TITLES[name]}, {where}")
+           for name, grid in pictures(model, layout, data.test).items()},
     }
     folder.finish({
         "history.csv": history.to_csv(index=False),
         "model.safetensors": safetensors.numpy.save(model.state_dict()),
-        **{f"{name}.png": png(figure) for name, figure in pictures.items()},
+        **{f"{name}.png": png(figure) for name, figure in figures.items()},
     }, metrics)
+
+
+def pictures(model, layout, pixels: np.ndarray) -> dict[str, Grid]:
+    """What the model makes of some of the images (n, size, size, C), and of codes without one; named as in TITLES."""
+    return {
+        "reconstructions": reconstructions(model, layout, pixels),
+        "prior_samples": prior_samples(model, layout),
+        "posterior_samples": posterior_samples(model, layout, pixels),
+        "interpolation": interpolation(model, layout, pixels),
+        "traversal": traversal(model, layout, pixels),
+    }
 
 
 @nn.no_grad()
@@ -144,31 +160,31 @@ def choose(pixels: np.ndarray, count: int) -> np.ndarray:
     return pixels[np.resize(np.random.default_rng(0).permutation(len(pixels)), count)]
 
 
-def reconstructions(model, layout, pixels: np.ndarray, title: str):
+def reconstructions(model, layout, pixels: np.ndarray) -> Grid:
     """Twenty images above what is decoded from the means of their posteriors."""
     originals = choose(pixels, 20)
     decoded = decode(model, layout, encode(model, layout, originals)[0])
     rows = np.stack([originals[:10], decoded[:10], originals[10:], decoded[10:]])
-    return image_grid(rows, title=title, rows=["test image", "reconstruction"] * 2)
+    return Grid(rows, rows=["test image", "reconstruction"] * 2)
 
 
-def prior_samples(model, layout, title: str):
+def prior_samples(model, layout) -> Grid:
     """Fifty samples of z ~ N(0, I), decoded."""
     z = np.random.default_rng(0).standard_normal((50 * layout.rows, model.latent))
-    return image_grid(decode(model, layout, z).reshape(5, 10, layout.size, layout.size, layout.channels), title=title)
+    return Grid(decode(model, layout, z).reshape(5, 10, layout.size, layout.size, layout.channels))
 
 
-def posterior_samples(model, layout, pixels: np.ndarray, title: str):
+def posterior_samples(model, layout, pixels: np.ndarray) -> Grid:
     """Twenty images, and below each two samples of its posterior, decoded."""
     originals = choose(pixels, 20)
     mean, log_var = encode(model, layout, originals)
     rng = np.random.default_rng(0)
     samples = [decode(model, layout, mean + np.exp(log_var / 2) * rng.standard_normal(mean.shape)) for _ in range(2)]
     rows = np.stack([images[half] for half in (slice(10), slice(10, 20)) for images in (originals, *samples)])
-    return image_grid(rows, title=title, rows=["test image", "sample", "sample"] * 2)
+    return Grid(rows, rows=["test image", "sample", "sample"] * 2)
 
 
-def interpolation(model, layout, pixels: np.ndarray, title: str, pairs: int = 6, steps: int = 8):
+def interpolation(model, layout, pixels: np.ndarray, pairs: int = 6, steps: int = 8) -> Grid:
     """From one image to another on the straight line between the means of their posteriors."""
     ends = choose(pixels, 2 * pairs)
     mean = encode(model, layout, ends)[0].reshape(pairs, 2, layout.rows, -1)
@@ -176,10 +192,10 @@ def interpolation(model, layout, pixels: np.ndarray, title: str, pairs: int = 6,
     rows = [[a, *decode(model, layout, ((1 - share) * za + share * zb).reshape(steps * layout.rows, -1)), b]
             for (a, b), (za, zb) in zip(ends.reshape(pairs, 2, *ends.shape[1:]), mean, strict=True)]
     columns = ["test image", *(f"{100 * s:.0f} %" for s in share.ravel()), "test image"]
-    return image_grid(np.array(rows), title=title, columns=columns)
+    return Grid(np.array(rows), columns=columns)
 
 
-def traversal(model, layout, pixels: np.ndarray, title: str, most: int = 8):
+def traversal(model, layout, pixels: np.ndarray, most: int = 8) -> Grid:
     """One latent at a time from -3 to 3, all others 0; those first whose posterior mean varies most over the images.
 
     With --per-channel the channels move together, so that all is grey.
@@ -191,9 +207,9 @@ def traversal(model, layout, pixels: np.ndarray, title: str, most: int = 8):
     for row, latent in enumerate(latents):
         z[row, :, :, latent] = values[:, None]
     images = decode(model, layout, z.reshape(-1, model.latent))
-    return image_grid(images.reshape(len(latents), len(values), *images.shape[1:]), title=title,
-                      rows=[f"z{latent}, variance {variance[latent]:.2f}" for latent in latents],
-                      columns=[f"{value:g}" for value in values])
+    return Grid(images.reshape(len(latents), len(values), *images.shape[1:]),
+                rows=[f"z{latent}, variance {variance[latent]:.2f}" for latent in latents],
+                columns=[f"{value:g}" for value in values])
 
 
 def summary(metrics: dict, console: Console) -> None:

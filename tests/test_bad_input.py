@@ -80,7 +80,7 @@ TABLES = {
     "escape": (PIVOT.replace("Guyana", "\x1b[31m"), r"row 5, column 1: '\x1b[31m'"),
     "few days": (PIVOT, "need L >= 1 and 4 days of new cases; there are 3"),
     "one country": (PIVOT.rpartition("Guyana")[0], "none has a correlation above"),
-    "no case at all": (PIVOT.replace("0,0,7,607", "0,0,0,0").replace("1,2,5,4", "0,0,0,0"), "none has a correlation above"),
+    "no case at all": (PIVOT.replace("0,0,7,607", "0,0,0,0").replace("1,2,5,4", "0,0,0,0"), "none has a correlation"),
 }
 
 

@@ -1,18 +1,30 @@
 """The command line, as a person meets it: in a process of its own."""
 
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pty
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
+
+import nn
+import run
+from tests.children import CHECKPOINT, OUT, Child, often, results
 
 RUN = Path(__file__).parent.parent / "run.py"
-SHORT = ["covid", "--csv", "simulated", "--L", "3", "--hidden", "4"]
-
-
-def run(*arguments):
-    return subprocess.run([sys.executable, RUN, *arguments], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("arguments, says", [
@@ -26,55 +38,188 @@ def run(*arguments):
     (["covid", "--until", "yesterday"], "yesterday"),
     (["covid", "--csv", "no-such-file.csv"], "no-such-file.csv"),
     (["covid", "--depth", "3"], "--depth"),
+    (["covid", "--resume", "--overwrite"], "give one of them"),
     (["nonsense"], "nonsense"),
     ([], "covid"),
 ])
-def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(arguments, says):
-    options = [] if "--csv" in arguments or not arguments or arguments == ["nonsense"] else ["--csv", "simulated"]
-    done = run(*arguments, *options)
-    assert done.returncode == 2
-    assert says in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("run.py: ")
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(arguments, says, capsys):
+    options = ["--csv", "simulated"] if arguments[:1] == ["covid"] and "--csv" not in arguments else []
+    assert run.main([*arguments, *options]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1 and error.startswith("run.py: ")
     assert not list(Path().iterdir())
 
 
 def test_help_is_not_an_error():
-    done = run("covid", "--help")
-    assert done.returncode == 0 and "--threshold" in done.stdout
+    child = Child("covid", "--help")
+    assert child.wait() == 0 and "--threshold" in child.output
 
 
-def test_a_run_is_not_replaced_unless_asked_to():
-    assert run(*SHORT, "--epochs", "2").returncode == 0
-    folder, = Path("runs").iterdir()
-    before = (folder / "history.csv").read_bytes()
-    again = run(*SHORT, "--epochs", "2")
-    assert again.returncode == 2 and "--overwrite" in again.stderr
-    assert (folder / "history.csv").read_bytes() == before
-    assert run(*SHORT, "--epochs", "2", "--overwrite").returncode == 0
-    assert (folder / "history.csv").read_bytes() != before  # the seconds differ
+def finish(command, *options, before=None):
+    child = Child(*command, *options, before=before)
+    assert child.wait() == 0, child.error
+    assert child.error == ""
+    return results(OUT)
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on():
-    straight = run(*SHORT, "--epochs", "60", "--out", "straight")
-    assert straight.returncode == 0, straight.stderr
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("straight") / "out"
 
-    process = subprocess.Popen([sys.executable, "-u", RUN, *SHORT, "--epochs", "60", "--out", "stopped"], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while "epoch 6/" not in process.stdout.readline():
+
+@pytest.fixture
+def straight(studies, kept):
+    """The folder of the sequence study when nothing stops it."""
+    if not kept.exists():
+        finish(studies["covid"])
+        shutil.move(OUT, kept)
+    return kept
+
+
+def test_a_run_is_not_replaced_unless_asked_to(studies, straight):
+    shutil.copytree(straight, OUT)
+    again = Child(*studies["covid"], "--seed", "1")
+    assert again.wait() == 2 and "--overwrite" in again.error
+    assert results() == results(straight)
+    after = finish(studies["covid"], "--seed", "1", "--overwrite")
+    assert after.keys() == results(straight).keys()
+    assert after["model.safetensors"] != results(straight)["model.safetensors"]
+
+
+# -- Ctrl-C -----------------------------------------------------------------------------------------------------
+
+WAIT = "\nStopping after this step; Ctrl-C again stops now.\n"
+NOTHING = "\nStopped; there is nothing to go on with.\n"
+
+
+def goes_on(command):
+    return f"\nStopped; the state is saved. To go on: python run.py {' '.join(command)} --resume\n"
+
+
+def test_ctrl_c_finishes_the_step_saves_says_how_to_go_on_and_leaves_a_clean_terminal(studies):
+    ours, theirs = pty.openpty()
+    command = [*studies["covid"], "--epochs", "1000000"]
+    process = subprocess.Popen([sys.executable, RUN, *command], stdin=theirs, stdout=theirs, stderr=theirs,
+                               env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"})
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # it is how a terminal ends
+        while part := os.read(ours, 10_000):
+            if b"train: loss" not in text and b"train: loss" in text + part:
+                process.send_signal(signal.SIGINT)
+            text += part
+    os.close(ours)
+    assert process.wait(60) == 130
+    text = text.decode().replace("\r\n", "\n")
+    assert WAIT.strip() in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") > 0  # the cursor is shown again
+    assert text.endswith(goes_on(command)) and "\x1b" not in text[-len(goes_on(command)):]
+    assert list(OUT.iterdir()) == [CHECKPOINT] and safetensors.numpy.load_file(CHECKPOINT)["optimizer.steps"] > 0
+
+
+def test_ctrl_c_while_the_program_starts_is_no_traceback():
+    process = subprocess.Popen([sys.executable, "-X", "importtime", RUN], stderr=subprocess.PIPE, text=True)
+    while "numpy" not in process.stderr.readline():  # there is more to import
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert error.strip().endswith(f"python run.py {' '.join(SHORT)} --epochs 60 --out stopped --resume")
-    assert [path.name for path in Path("stopped").iterdir()] == ["checkpoint.safetensors"]
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT and "Traceback" not in error
 
-    resumed = run(*SHORT, "--epochs", "60", "--out", "stopped", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    for name in ("model.safetensors", "probabilities.csv"):
-        assert Path("stopped", name).read_bytes() == Path("straight", name).read_bytes()
-    assert not Path("stopped", "checkpoint.safetensors").exists()
+
+def interrupted_at(path, number):
+    """Ctrl-C comes as a file with this in its name is opened, for the so many-th time."""
+    numbers = itertools.count(1)
+
+    def count(event, args):
+        if event == "open" and path in str(args[0]) and next(numbers) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    often()
+    sys.addaudithook(count)
+
+
+def test_ctrl_c_again_and_again_loses_nothing(studies, straight):
+    command, resume = studies["covid"], []
+    for path, number, says in [
+            ("checkpoint.safetensors.tmp", 10, WAIT),  # of the 61: one after each step and record, one at the end
+            ("checkpoint.safetensors.tmp", 50, WAIT),  # the last
+            (".ttf", 1, ""),  # figures are drawn
+            ("metrics.json.tmp", 1, "")]:
+        child = Child(*command, *resume, before=partial(interrupted_at, path, number))
+        assert child.wait() == 130
+        assert child.error == says + goes_on(command)
+        assert list(OUT.iterdir()) == [CHECKPOINT]
+        resume = ["--resume"]
+    assert finish(command, "--resume") == results(straight)
+
+
+def test_ctrl_c_before_anything_was_saved(studies):
+    child = Child(*studies["covid"], before=partial(interrupted_at, "cases.csv", 1))
+    assert child.wait() == 130
+    assert child.error == NOTHING and not OUT.exists()
+
+
+def slow_steps():
+    def step(self):
+        print("a step")
+        time.sleep(60)
+
+    nn.Adam.step = step
+
+
+def test_ctrl_c_twice_stops_now(studies):
+    child = Child(*studies["vae"], before=slow_steps)
+    child.wait_for(lambda: "a step" in child.output)
+    os.kill(child.pid, signal.SIGINT)
+    child.wait_for(lambda: child.error == WAIT)
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait() == 130
+    assert child.error == WAIT + NOTHING and not OUT.exists()
+
+
+@pytest.mark.parametrize("command", ["gradcheck", "bench"])
+def test_ctrl_c_where_nothing_is_saved(command, monkeypatch, capsys):
+    options, _ = run.COMMANDS[command]
+    monkeypatch.setitem(run.COMMANDS, command, (options, lambda *_: os.kill(os.getpid(), signal.SIGINT)))
+    assert run.main([command]) == 130
+    assert capsys.readouterr().err == NOTHING
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_diverges_stops_with_one_line_and_keeps_the_last_checkpoint(studies):
+    child = Child(*studies["vae"], "--lr", "10", "--kl", "1", before=often)
+    assert child.wait() == 1
+    assert re.fullmatch(r"run.py: epoch 1, step \d+: the loss or a gradient is not finite; first \w+ of \(.*\)\. "
+                        r"What was saved before is as it was; a smaller --lr may help\n", child.error)
+    assert all(np.isfinite(array).all() for array in safetensors.numpy.load_file(CHECKPOINT).values())
+
+
+def test_no_thread_says_more_about_it(monkeypatch):
+    def overflow(options, console):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(np.exp, np.float32([1000])).result() == np.inf
+
+    monkeypatch.setitem(run.COMMANDS, "gradcheck", (run.COMMANDS["gradcheck"][0], overflow))
+    assert run.main(["gradcheck"]) == 0  # a warning would be an error here
+
+
+@pytest.mark.parametrize("study", ["covid", "vae"])
+def test_the_same_seed_gives_the_same_bytes_elsewhere(studies, study):
+    here = finish(studies[study])
+    Path("elsewhere").mkdir()
+    command = [re.sub("^(cases.csv|pictures)$", r"../\1", argument) for argument in studies[study]]
+    env = {"PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu", "OPENBLAS_NUM_THREADS": "2", "LC_ALL": "C",
+           "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, RUN, *command], cwd="elsewhere", env=os.environ | env, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    there = results(Path("elsewhere", "out"))
+    assert here.pop("config.json") != there.pop("config.json")  # the data have another name
+    assert here == there
 
 
 def test_gradcheck_prints_its_table():
-    done = run("gradcheck")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "lstm" in done.stdout.lower() and "WRONG" not in done.stdout
+    done = Child("gradcheck")
+    assert done.wait() == 0, done.output + done.error
+    assert "lstm" in done.output.lower() and "WRONG" not in done.output

@@ -93,7 +93,7 @@ def test_gradients_of_other_names_types_or_shapes_are_a_mismatch(grads):
 
 @every_work
 def test_ours_checks_the_gradients_that_the_parameters_have_in_one_batch(work):
-    loss, grads = work.ours().check()
+    loss, grads = work.ours(2).check()
     reference = peers_by_hand(work)
     assert loss == pytest.approx(reference[0], rel=1e-6)
     assert grads.keys() == reference[1].keys() == bench_works.parameters(work).keys()
@@ -119,7 +119,7 @@ def peers_by_hand(work):
 
 @every_work
 def test_a_step_trains(work):
-    steps = work.ours()
+    steps = work.ours(2)
     first, _ = steps.check()
     for _ in range(20):
         steps.step()
@@ -135,7 +135,7 @@ def test_an_installed_peer_does_the_same(library, work):
     for idiom in idioms:
         steps = idiom(work, 1)
         if steps is not None:
-            ours, theirs = work.ours(), steps.check()
+            ours, theirs = work.ours(2), steps.check()
             bench.compare(work, library, ours.check(), theirs)
 
 
@@ -170,7 +170,10 @@ def test_flops(work, flops):
 def test_the_floor_adds_up_what_was_measured(monkeypatch):
     monkeypatch.setattr(bench_works, "shortest", lambda function: 1.0)
     work = Recurrent("a", "lstm", 2 * MICRO_BATCH, 5)  # two blocks, five steps, three products; three more
-    assert bench_works.floor(work) == pytest.approx(2 * 5 * 3 + 2 * 3 + 2 * 5 + 2)  # and tanh a step, exp a block
+    whole = 2 * 5 * 3 + 2 * 3 + 2 * 5 + 2  # and tanh a step, exp a block
+    assert bench_works.floor(work) == pytest.approx(whole)
+    assert bench_works.floor(work, threads=2) == pytest.approx(whole / 2)
+    assert bench_works.floor(Recurrent("b", "lstm", 64, 5), threads=2) == pytest.approx(5 * 3 + 3 + 5 + 1)
 
 
 def test_the_shortest_run_counts(monkeypatch):

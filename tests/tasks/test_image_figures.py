@@ -9,7 +9,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from tasks.figures import SET_COLOUR, png
-from tasks.image_figures import GAP, elbo_by_epoch, image_grid
+from tasks.image_figures import GAP, Grid, elbo_by_epoch, image_grid, tile
 
 
 def drawn(figure):
@@ -44,7 +44,7 @@ def blocks(figure, picture, R, K, size):
 def test_the_file_holds_the_very_pixels_of_the_images(rng, R, K, size, channels, labels):
     images = rng.integers(0, 250, (R, K, size, size, channels), np.uint8)  # darker than the gaps
     rows, columns = ([f"row {r}" for r in range(R)], [f"{k}" for k in range(K)]) if labels else (None, None)
-    figure = image_grid(images, title="t", rows=rows, columns=columns)
+    figure = image_grid(Grid(images, rows, columns), title="t")
     picture = drawn(figure)
     grid, places, factor = blocks(figure, picture, R, K, size)
     gaps = np.ones(grid.shape[:2], bool)
@@ -59,20 +59,33 @@ def test_the_file_holds_the_very_pixels_of_the_images(rng, R, K, size, channels,
     assert (words < 250).any(axis=2).sum() == (picture < 250).any(axis=2).sum() - (~gaps).sum()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tile_is_the_images_with_white_gaps_and_nothing_around(rng, channels):
+    images = rng.integers(0, 250, (2, 3, 5, 5, channels), np.uint8)
+    picture = tile(images)
+    assert picture.shape == (2 * 5 + GAP, 3 * 5 + 2 * GAP, 3) and picture.dtype == np.uint8
+    for r in range(2):
+        for k in range(3):
+            place = picture[r * (5 + GAP):, k * (5 + GAP):][:5, :5]
+            np.testing.assert_array_equal(place, np.broadcast_to(images[r, k], (5, 5, 3)))
+            place[:] = 255
+    assert (picture == 255).all()
+
+
 @pytest.mark.parametrize("size, K", [(8, 10), (28, 10), (32, 9), (64, 10), (100, 1)])
 def test_the_grid_is_about_as_wide_as_asked_for(size, K):
-    figure = image_grid(np.zeros((1, K, size, size, 1), np.uint8), title="t", width=1000)
+    figure = image_grid(Grid(np.zeros((1, K, size, size, 1), np.uint8)), title="t", width=1000)
     assert 667 <= extent(figure).width <= 1334  # no other whole factor comes nearer than 3 : 2
 
 
 def test_images_larger_than_the_figure_are_not_made_smaller():
-    figure = image_grid(np.zeros((1, 5, 512, 512, 1), np.uint8), title="t")
+    figure = image_grid(Grid(np.zeros((1, 5, 512, 512, 1), np.uint8)), title="t")
     assert extent(figure).width == pytest.approx(5 * 512 + 4 * GAP)
 
 
 def test_labels_stand_beside_their_images():
     rows, columns = ["test image", "z12, variance 1.23"], ["test image", "50 %", "−3"]
-    figure = image_grid(np.zeros((2, 3, 32, 32, 3), np.uint8), title="a title", rows=rows, columns=columns)
+    figure = image_grid(Grid(np.zeros((2, 3, 32, 32, 3), np.uint8), rows, columns), title="a title")
     picture = drawn(figure)
     grid, places, _ = blocks(figure, picture, 2, 3, 32)
     grid_box = extent(figure)
@@ -94,7 +107,7 @@ def test_labels_stand_beside_their_images():
 @pytest.mark.parametrize("title", ["$x_1$ and $", r"\frac{1}", "$"])
 def test_names_are_shown_as_they_are(title):
     history = pd.DataFrame(np.ones((2, 7)), columns=["epoch", *NUMBERS])
-    grid = image_grid(np.zeros((1, 1, 8, 8, 1), np.uint8), title=title, rows=[title], columns=[title])
+    grid = image_grid(Grid(np.zeros((1, 1, 8, 8, 1), np.uint8), [title], [title]), title=title)
     curve = elbo_by_epoch(history, title=title, constant=1)
     texts = [*grid.texts, curve._suptitle]
     assert [text.get_text() for text in texts] == [title] * 4
@@ -107,7 +120,7 @@ def test_names_are_shown_as_they_are(title):
 def test_a_long_title_stays_inside_the_figure(history, name):
     title = f"From one test image to another: {name}".strip()
     for K, words in ((10, None), (10, ["column"] * 10), (1, ["column"])):
-        figure = image_grid(np.zeros((1, K, 28, 28, 1), np.uint8), title=title, columns=words)
+        figure = image_grid(Grid(np.zeros((1, K, 28, 28, 1), np.uint8), columns=words), title=title)
         picture = drawn(figure)
         blocks(figure, picture, 1, K, 28)
         box, *others = [text.get_window_extent() for text in figure.texts]

@@ -1,21 +1,29 @@
 """The training loop, the run's folder, and the progress that people see."""
 
+from __future__ import annotations
+
 import io
 import json
+import math
 import os
 import re
 import signal
+import stat
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.numpy import load, save
 
 import nn
 from data import BadInput
 from tasks.covid import Covid
 from tasks.options import check_ranges, default_folder, identity
 from tasks.progress import show
-from tasks.run_folder import Interrupted, RunFolder, write
+from tasks.run_folder import Interrupted, RunFolder, write, write_all
 from tasks.training import Diverged, train
 
 
@@ -81,6 +89,13 @@ def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(whe
             before.append(optimizer.data.copy())
     assert "epoch 2, step 2: " in str(caught.value)
     np.testing.assert_array_equal(optimizer.data, before[-1])
+
+
+def test_a_number_that_goes_wrong_in_the_evaluation_stops_training_too():
+    model, optimizer, rng, parts, loss = problem()
+    evaluate = iter([{"kl": 1.0}, {"kl": math.inf}]).__next__
+    with pytest.raises(Diverged, match="epoch 2: every step was finite, but kl is inf"):
+        list(train(model, optimizer, lambda epoch: [parts], loss, evaluate, epochs=5, rng=rng))
 
 
 # -- the folder of a run ----------------------------------------------------------------------------------------
@@ -150,16 +165,20 @@ def test_a_checkpoint_is_written_when_it_is_time(tmp_path):
         folder.checkpoint.unlink()
 
 
-def stopped(path):
+def stopped(path, config=None):
     with pytest.raises(Interrupted):
-        fit(RunFolder(path, {"x": 1}), 5, stop_after=2)
+        fit(RunFolder(path, config or {"x": 1}), 5, stop_after=2)
+
+
+def files(path):
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 def refused(message, path, config=None, **options):
-    before = sorted((p, p.read_bytes()) for p in path.rglob("*") if p.is_file())
+    before = files(path.parent)
     with pytest.raises(BadInput, match=message):
-        RunFolder(path, config or {"x": 1}, **options)
-    assert sorted((p, p.read_bytes()) for p in path.rglob("*") if p.is_file()) == before
+        fit(RunFolder(path, config or {"x": 1}, **options), 5)
+    assert files(path.parent) == before
 
 
 def test_what_a_user_has_is_not_replaced(tmp_path, capsys):
@@ -167,6 +186,9 @@ def test_what_a_user_has_is_not_replaced(tmp_path, capsys):
     stopped(run)
     refused("unfinished run: --resume", run)
     refused("has another x:", run, {"x": 2}, resume=True)
+    refused("has another y:", run, {"x": 1, "y": 2}, resume=True)
+    refused("has another x, y:", run, {"y": 2}, resume=True)
+    refused("give one of them", run, resume=True, overwrite=True)
     RunFolder(run, {"x": 2}, overwrite=True)
     folder = RunFolder(run, {"x": 1}, resume=True)
     folder.finish({"a.txt": "text", "b.bin": b"\x00"}, {"accuracy": 0.5})
@@ -176,23 +198,121 @@ def test_what_a_user_has_is_not_replaced(tmp_path, capsys):
     assert sorted(p.name for p in run.iterdir()) == ["a.txt", "b.bin", "config.json", "metrics.json"]
     refused("finished run: --overwrite", run)
     refused("finished already", run, resume=True)
-    RunFolder(run, {"x": 1}, overwrite=True)
 
     own = tmp_path / "photographs"
     own.mkdir()
     (own / "config.json").write_text("a user's own")
     refused("not empty and not the folder of a run", own, overwrite=True)
+
+
+def test_an_old_run_stays_until_the_new_one_is_finished(tmp_path, capsys):
+    run = tmp_path / "run"
+    RunFolder(run, {"x": 1}).finish({"a.txt": "old"}, {"x": 1})
+    (run / "notes.txt").write_text("a user's own")
+    old = files(run)
+    with pytest.raises(Interrupted):
+        fit(RunFolder(run, {"x": 2}, overwrite=True), 5, stop_after=2)
+    folder = RunFolder(run, {"x": 2}, resume=True)
+    assert files(run) == old | {folder.checkpoint: folder.checkpoint.read_bytes()}
+    refused("unfinished run: --resume goes on", run, {"x": 2})
+    fit(folder, 5)
+    folder.finish({"a.txt": "new"}, {"x": 2})
+    assert {path.name: content for path, content in files(run).items()} == {
+        "a.txt": b"new", "notes.txt": b"a user's own", "config.json": b'{\n  "x": 2\n}\n',
+        "metrics.json": b'{\n  "x": 2\n}\n'}
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda data: data[:100],
+    lambda data: data[:-1],
+    lambda data: b"",
+    lambda data: b"not a checkpoint",
+    lambda data: save({"model.0.weight": np.zeros(3)}),
+    lambda data: save(load(data), {"config": "x"}),
+    *(lambda data, key=key: save(load(data), {k: v for k, v in metadata(data).items() if k != key})
+      for key in ("config", "rng", "columns", "step")),
+    *(lambda data, name=name: save({k: v for k, v in load(data).items() if k != name}, metadata(data))
+      for name in ("model.0.weight", "optimizer.steps", "optimizer.mean", "history.epoch")),
+    lambda data: save(load(data) | {"model.2.weight": np.zeros((1, 6), np.float32)}, metadata(data)),
+    lambda data: save(load(data) | {"optimizer.mean": np.zeros(7, np.float32)}, metadata(data)),
+    *(lambda data, rng=rng: save(load(data), metadata(data) | {"rng": rng})
+      for rng in ("null", '{"bit_generator": "MT19937"}')),
+])
+def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path, capsys, spoil):
+    run = tmp_path / "run"
+    straight = fit(RunFolder(tmp_path / "straight", {"x": 1}), 5)[0]
+    with pytest.raises(Interrupted):
+        fit(RunFolder(run, {"x": 1}), 5, stop_after=3)
+    checkpoint = run / "checkpoint.safetensors"
+    checkpoint.write_bytes(spoil(checkpoint.read_bytes()))
+    refused("checkpoint.safetensors: (is damaged|does not fit) .*: --overwrite starts again", run, resume=True)
+    again, _ = fit(RunFolder(run, {"x": 1}, overwrite=True), 5)
+    assert all(np.array_equal(again[name], straight[name]) for name in straight)
+
+
+def metadata(data):
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8:8 + length])["__metadata__"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
-    refused("is a file", tmp_path / "file")
+    (tmp_path / "link").symlink_to("nowhere")
+    refused("file is not a folder", tmp_path / "file")
+    refused("link is not a folder", tmp_path / "link")
+    refused("file/run cannot be written: Not a directory", tmp_path / "file" / "run")
+    with pytest.raises(BadInput, match="/proc/run cannot be written: No such file"):
+        RunFolder(Path("/proc/run"), {})
 
 
-def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path, capsys):
+def test_ctrl_c_is_told_to_go_on_only_where_that_would_work(tmp_path, capsys):
+    """What is there while nothing is saved yet: a checkpoint of the run that is overwritten, or a damaged one."""
     stopped(tmp_path / "run")
-    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
-    whole = checkpoint.read_bytes()
-    for damaged in (whole[:100], b"", b"not a checkpoint"):
-        checkpoint.write_bytes(damaged)
-        refused("is damaged", tmp_path / "run", resume=True)
+    for config, kind in (({"x": 1}, Interrupted), ({"x": 2}, KeyboardInterrupt)):
+        with pytest.raises(KeyboardInterrupt) as caught, RunFolder(tmp_path / "run", config, overwrite=True):
+            raise KeyboardInterrupt
+        assert caught.type is kind
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"")
+    with pytest.raises(KeyboardInterrupt) as caught, RunFolder(tmp_path / "run", {"x": 1}, overwrite=True):
+        raise KeyboardInterrupt
+    assert caught.type is KeyboardInterrupt
+
+
+def test_where_a_run_goes_on_is_said(tmp_path, capsys):
+    model, optimizer, rng, *_ = problem()
+
+    def said(path, resume=True):
+        lines = []
+        RunFolder(tmp_path / path, {"x": 1}, resume).restore(model, optimizer, rng, lines.append)
+        return lines
+
+    assert said("run", resume=False) == []
+    assert said("run") == [f"There is no checkpoint in {tmp_path / 'run'}: starting from the beginning."]
+    stopped(tmp_path / "run")
+    assert said("run") == ["Going on after step 2 of epoch 1."]
+    RunFolder(tmp_path / "run", {"x": 1}, overwrite=True).save([{"epoch": 1}], 0, model, optimizer, rng)
+    assert said("run") == ["Going on after epoch 1."]
+
+
+def test_numbers_that_are_not_finite_are_not_kept(tmp_path):
+    model, optimizer, rng, *_ = problem()
+    folder = RunFolder(tmp_path / "run", {"x": 1})
+    folder.save([], 1, model, optimizer, rng)
+    before = files(tmp_path)
+    optimizer.square[3] = np.inf
+    with pytest.raises(Diverged, match="after epoch 0, step 2: not finite: optimizer.square"):
+        folder.save([], 2, model, optimizer, rng)
+    with pytest.raises(Diverged, match="a metric is not finite"):
+        folder.finish({"a.txt": "text"}, {"test": {"accuracy": float("nan")}})
+    assert files(tmp_path) == before
+
+
+def test_a_run_can_be_followed_in_any_thread(tmp_path):
+    """A worker of a cluster has no say in what Ctrl-C does."""
+    straight, _ = fit(RunFolder(tmp_path / "a", {"x": 1}), 3)
+    with ThreadPoolExecutor(1) as pool:
+        threaded, _ = pool.submit(fit, RunFolder(tmp_path / "b", {"x": 1}), 3).result()
+    assert all(np.array_equal(threaded[name], straight[name]) for name in straight)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -203,9 +323,25 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(BadInput, match="cannot be written .No space left on device"):
         write(path, "new")
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_renamed_is_on_the_disk_and_so_are_the_new_names(tmp_path, monkeypatch):
+    calls = []
+
+    def fsync(number):
+        calls.append("a folder" if stat.S_ISDIR(os.fstat(number).st_mode) else os.fstat(number).st_size)
+
+    def replace(old, new, replace=os.replace):
+        calls.append(new.name)
+        replace(old, new)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    monkeypatch.setattr("os.replace", replace)
+    write_all(tmp_path / "run", {"a": "four", "b": b"six  6"})
+    assert calls == [4, 6, "a", "b", "a folder"]
 
 
 # -- progress and options -----------------------------------------------------------------------------------------
