@@ -22,13 +22,14 @@ import tyro
 from rich.console import Console
 
 from data import BadInput
-from tasks import bench, covid, gradcheck, vae
+from tasks import bench, covid, gradcheck, study, vae
 from tasks.run_folder import Interrupted
 from tasks.training import Diverged
 
 COMMANDS = {
     "covid": (covid.Covid, covid.run),
     "vae": (vae.Vae, vae.run),
+    "study": (study.StudyOptions, study.run),
     "gradcheck": (gradcheck.Gradcheck, gradcheck.run),
     "bench": (bench.Bench, bench.run),
 }
