@@ -175,7 +175,7 @@ def test_a_study_that_is_killed_at_random_goes_on(studies, study, request):
     assert child.wait() == 0, child.error
     straight = results(OUT)
     longest, rng, total = time.monotonic() - began, random.Random(0), 0
-    for _ in range(100 if request.config.getoption("long") else 1):
+    for _ in range(30 if request.config.getoption("long") else 1):
         shutil.rmtree(OUT)
         done, kills = kill_until_done(command, rng, longest)
         assert done == straight

@@ -154,9 +154,14 @@ def test_ctrl_c_again_and_again_loses_nothing(studies, straight):
 
 
 def test_ctrl_c_before_anything_was_saved(studies):
-    child = Child(*studies["covid"], before=partial(interrupted_at, "cases.csv", 1))
-    assert child.wait() == 130
-    assert child.error == NOTHING and not OUT.exists()
+    program = f"""
+import runpy, sys, tests.test_run
+tests.test_run.interrupted_at("cases.csv", 1)
+runpy.run_path({str(RUN)!r}, run_name="__main__")"""
+    done = subprocess.run([sys.executable, "-c", program, *studies["covid"]], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(RUN.parent)})
+    assert done.returncode == 130
+    assert done.stderr == NOTHING and not OUT.exists()
 
 
 def slow_steps():

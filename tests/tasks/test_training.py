@@ -72,6 +72,7 @@ def test_records_number_the_epochs_and_evaluate_in_eval_mode():
 
 @pytest.mark.parametrize("where, says", [
     (lambda out: nn.log(out - out), "log of (5, 1)"),  # -inf
+    (lambda out: out * 0 + math.inf, "add of (5, 1)"),  # its gradient is 0
     (lambda out: nn.sqrt(nn.relu(out) * 0), "backward through sqrt: the gradient of its argument (5, 1)"),
 ])
 def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(where, says):
@@ -89,6 +90,18 @@ def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(whe
             before.append(optimizer.data.copy())
     assert "epoch 2, step 2: " in str(caught.value)
     np.testing.assert_array_equal(optimizer.data, before[-1])
+
+
+def test_the_step_that_went_wrong_is_repeated_with_the_same_draws_and_by_its_number():
+    model, optimizer, rng, parts, loss = problem()
+    first = rng.bit_generator.state
+
+    def sometimes(part):
+        more = math.inf if rng.bit_generator.state == first else 0
+        return loss(part) + more
+
+    with pytest.raises(Diverged, match=r"epoch 3, step 3: .*; first add of \(\)"):
+        list(train(model, optimizer, lambda epoch: [parts[:1]] * 5, sometimes, dict, 5, rng, start=2, skip=2))
 
 
 def test_a_number_that_goes_wrong_in_the_evaluation_stops_training_too():
