@@ -64,6 +64,13 @@ class Optimizer:
                 p.grad = grad
             p.buffer = grad
 
+    def _gather(self):
+        """All gradients are in the buffer, 0 where there is none."""
+        self._attach()
+        for p, (_, grad) in zip(self.parameters, self.views, strict=True):
+            if p.grad is None:
+                grad[...] = 0
+
     def zero_grad(self) -> None:
         """Forget all gradients. The next backward pass writes them into the buffer, and adds from the second on."""
         self._attach()
@@ -72,10 +79,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Change the parameters according to their gradients."""
-        self._attach()
-        for p, (_, grad) in zip(self.parameters, self.views, strict=True):
-            if p.grad is None:
-                grad[...] = 0
+        self._gather()
         self.steps += 1
         starts = range(0, self.data.size, BLOCK)
         if len(starts) < THREADED:
@@ -93,7 +97,7 @@ class Optimizer:
 
     def grad_is_finite(self) -> bool:
         """Whether no gradient has a nan or an inf."""
-        self._attach()
+        self._gather()
         size = np.vdot(self.grad, self.grad)  # one product instead of a pass of comparisons and a mask
         return math.isfinite(size) or bool(np.isfinite(self.grad).all())
 

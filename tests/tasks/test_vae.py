@@ -395,7 +395,7 @@ def test_what_is_out_of_range_is_refused_before_anything_is_read(monkeypatch, op
     (["--kl", "-1"], "--kl: -1"),
     (["--kl", "foo"], "--kl"),
     (["--latent", "0"], "--latent: 0"),
-    (["--images", "no-such-folder"], "no-such-folder: there is no such folder"),
+    (["--images", "no-such-folder"], "no-such-folder: No such file or directory"),
 ])
 def test_at_the_command_line_it_is_one_line_and_nothing_is_written(arguments, says):
     done = subprocess.run([sys.executable, RUN, "vae", *arguments], capture_output=True, text=True)
