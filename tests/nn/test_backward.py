@@ -74,6 +74,9 @@ def test_a_gradient_for_a_value_in_the_middle():
     assert grad(c, b, retain_graph=True).data.tolist() == [2, 8]
     assert grad(c, c).item() == 1
     assert x.grad is None and b.grad is None
+    older, newer = x * x, nn.exp(leaf([0.0, 0]))
+    dnewer, dx = grad((older * newer).sum(), [newer, x])  # the walk ends at `newer`, and goes on at `older`
+    assert dnewer.data.tolist() == [1, 4] and dx.data.tolist() == [2, 4]
 
 
 def test_backward_leaves_gradients_with_leaves_alone():
@@ -186,6 +189,25 @@ def test_a_fused_op_is_told_what_is_wanted():
     x = leaf([1.0, 2])
     product(x, np.array([3.0, 4])).sum().backward()
     assert told == [(True, False)] and x.grad.tolist() == [3, 4]
+    y = product(x.data, 2.0)
+    assert type(y) is np.ndarray and y.tolist() == [2, 4]  # arrays in, array out
+
+
+def test_a_fused_op_remembers_only_what_will_be_asked_for():
+    product = fused("nothing")(lambda a, b: (a * b, lambda g, wanted: (g * b, g * a)))
+    x, constant = leaf([1.0, 2]), Tensor(np.ones(2))
+    assert product(x, constant).requires_grad and not product(constant, constant).requires_grad
+    with nn.no_grad():
+        assert not product(x, constant).requires_grad
+
+
+def test_a_fused_op_returns_a_gradient_for_each_argument():
+    @fused("nothing")
+    def product(a, b):
+        return a * b, lambda g, wanted: (g * b,)
+
+    with pytest.raises(ValueError, match="zip"):
+        product(leaf([1.0, 2]), leaf([3.0, 4])).sum().backward()
 
 
 def test_detach_cuts():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -29,10 +30,24 @@ def only_the_first_row(g, y, a, b):
     return g[:1]
 
 
+@fused("nothing")
+def wrong_together(x):
+    """Two results, whose gradients are right as long as only one is used."""
+    def backward(g, wanted):
+        of_square, of_sum = g
+        if of_square is None or of_sum is None:
+            return of_sum if of_square is None else 2 * x * of_square,
+        return 1.01 * (2 * x * of_square + of_sum),
+
+    return (x * x, x + 1), backward
+
+
 TURN = itertools.count(1)
 WRONG = {
     "factor 1.001": (op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x)), X),
     "factor 1.0005": (op(np.sin, lambda g, y, x: 1.0005 * g * np.cos(x)), X),
+    "of something small": (lambda x: op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x))(x) * 1e-30, X),
+    "of something small in a sum": (lambda x: 1 + 1e-4 * op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x))(x), X),
     "sign": (op(np.cos, lambda g, y, x: g * np.sin(x)), X),
     "zero": (op(np.exp, lambda g, y, x: 0 * g), X),
     "nan": (op(np.exp, lambda g, y, x: g * np.where(x > 1, np.nan, y)), X),
@@ -48,6 +63,7 @@ WRONG = {
     "not analytic": (op(np.abs, lambda g, y, x: g * 1.001 * np.sign(x)), X),
     "detached part": (lambda x: x * nn.exp(x).detach(), X),
     "state between calls": (lambda x: x * next(TURN), X),
+    "two results together": (wrong_together, X),
     "one of two results": (lambda x: (nn.exp(x), op(np.sin, lambda g, y, x: g * 0)(x)), X),
 }
 RIGHT = {
@@ -63,6 +79,7 @@ RIGHT = {
     "a complex number that is refused": (lambda x: x * float(np.abs(x.data).max() > 0), X),
     "a wrong complex step": (lambda x: op(lambda x: x.real * 1.0, lambda g, y, x: g)(x), X),
     "constant": (lambda x: 0 * x, X),
+    "nearly constant": (lambda x: nn.abs(100 + 1e-9 * x), X),
     "unused argument": (lambda x, y: x * x, X, Y),
     "integers and masks": (lambda x, index, mask: x[index] * mask, X, np.array([0, 2, 2]), np.arange(7) > 2),
     "several results": (lambda x: tuple(nn.split(x, 7, axis=1)), X),
@@ -101,6 +118,13 @@ def test_right_second_derivatives_pass(name):
 
 def test_an_analytic_function_is_checked_to_the_last_digits():
     assert gradcheck(nn.tanh, X) < 1e-14
+
+
+def test_a_cast_that_loses_the_complex_step_warns_nobody():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert gradcheck(lambda x: nn.astype(x, np.float64) ** 2, X) <= 1e-7
+    assert not caught
 
 
 # -- the second derivative -----------------------------------------------------------------------------------
@@ -205,6 +229,11 @@ def test_the_message_points_at_a_nan():
 
     with pytest.raises(GradientError, match=r"(?s)relative error nan.*worst at element \(4, 6\): backward says nan"):
         gradcheck(op(np.exp, nan_at_last), X)
+
+
+def test_the_worst_element_is_the_one_farthest_off():
+    with pytest.raises(GradientError, match=r"worst at element \(0,\)"):  # by 50, if not by the largest factor
+        gradcheck(op(lambda x: x * [100, 1], lambda g, y, x: g * [150, 3]), np.ones(2))
 
 
 def test_the_tolerance_is_the_callers():

@@ -70,6 +70,13 @@ def test_binary_cross_entropy_with_logits(logit, target, loss, gradient):
     np.testing.assert_allclose(dx, gradient, rtol=1e-15, atol=1.2e-16)
 
 
+def test_binary_cross_entropy_of_finite_logits_beside_an_infinite_one():
+    x, t = np.array([inf, -2, -0.5, 0.5, 2]), np.array([1, 0.3, 0.3, 0.3, 0.3])
+    y, _ = value_and_gradient(nn.binary_cross_entropy_with_logits, x, t, "none")
+    p = 1 / (1 + np.exp(-x[1:]))
+    np.testing.assert_allclose(y, [0, *(-0.3 * np.log(p) - 0.7 * np.log(1 - p))], rtol=1e-14)
+
+
 # -- the Gaussian ones ---------------------------------------------------------------------------------------
 
 

@@ -132,6 +132,7 @@ def test_loading_casts_to_the_parameters_dtype():
     (lambda state: state.pop("scale"), KeyError, r"missing \['scale'\], unknown \[\]"),
     (lambda state: state.update(scales=np.zeros(1)), KeyError, r"missing \[\], unknown \['scales'\]"),
     (lambda state: state.update({"pair.1.0": np.zeros(3)}), ValueError, r"pair.1.0 .*\(3,\).*\(1,\)"),
+    (lambda state: state.update({"zeta": np.zeros(1)}), ValueError, r"zeta .*\(1,\).*\(2,\)"),
     (lambda state: state.update({"alpha.2.bias": np.zeros((2, 1))}), ValueError, r"alpha.2.bias .*\(2, 1\).*\(2,\)"),
 ])
 def test_a_state_that_does_not_fit_changes_nothing(spoil, error, words):
@@ -250,6 +251,7 @@ def test_repr_shows_the_tree_and_counts():
     ]
     assert repr(nn.LSTM(3, 2, 2, bidirectional=True, batch_first=True)).startswith(
         "LSTM(3, 2, num_layers=2, batch_first=True, bidirectional=True)  # ")
+    assert repr(nn.GRUCell(3, 2)) == "GRUCell(3, 2)  # 42 parameters"
     assert "layers.2: Linear(2, 5)" in repr(Net()) and "heads.mean: Linear(5, 1)" in repr(Net())
 
 
@@ -258,8 +260,31 @@ def test_sequential_takes_plain_functions_and_keeps_the_order():
     net = nn.Sequential(first, nn.relu, lambda x: x * 2, last, *[lambda x: x + 1] * 8)
     x = Tensor(np.ones((7, 3), np.float32))
     np.testing.assert_array_equal(net(x).data, (last(nn.relu(first(x)) * 2) + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1).data)
+    np.testing.assert_array_equal(net.eval()(x).data, net(x).data)  # the mode is an attribute, and no layer
     assert list(net.state_dict()) == ["0.weight", "0.bias", "3.weight", "3.bias"]
     assert nn.Sequential()(x) is x
+
+
+# -- linear --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lead", [(), (5,), (2, 5), (2, 1, 5), (0,), (2, 0)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_takes_any_leading_axes(lead, bias, rng):
+    layer = nn.Linear(3, 4, bias, dtype=np.float64)
+    x, g = Tensor(rng.standard_normal((*lead, 3)), requires_grad=True), rng.standard_normal((*lead, 4))
+    y = layer(x)
+    y.backward(g)
+    np.testing.assert_allclose(y.data, x.data @ layer.weight.data.T + (layer.bias.data if bias else 0), rtol=1e-12)
+    np.testing.assert_allclose(x.grad, g @ layer.weight.data, rtol=1e-12)
+    np.testing.assert_allclose(layer.weight.grad, g.reshape(-1, 4).T @ x.data.reshape(-1, 3), rtol=1e-12, atol=1e-14)
+
+
+def test_linear_with_a_bias_of_another_type():
+    x, weight, third = Tensor(np.ones((1, 2), np.float32)), np.ones((1, 2), np.float32), np.full(1, 1 / 3)
+    y = nn.linear(x, weight, third)
+    assert y.dtype == np.float64 and y.item() == 2 + 1 / 3
+    assert nn.linear(x.astype(np.float64), weight, third.astype(np.float16)).dtype == np.float64
 
 
 # -- dropout -------------------------------------------------------------------------------------------------

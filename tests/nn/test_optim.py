@@ -120,7 +120,9 @@ def test_parameters_and_gradients_live_in_flat_buffers():
 def test_a_gradient_from_before_counts():
     p = nn.Parameter(np.array([3.0, 5.0]))
     (p * p).sum().backward()
-    nn.SGD([p], lr=0.5).step()
+    optimiser = nn.SGD([p], lr=0.5)
+    assert np.shares_memory(p.grad, optimiser.grad)
+    optimiser.step()
     np.testing.assert_array_equal(p.data, [0, 0])
 
 
@@ -130,6 +132,7 @@ def test_two_optimisers_may_take_turns():
     for optimiser, expected in ((one, 0.5), (other, 0.375), (one, 0.1875), (other, 0.140625)):
         optimiser.zero_grad()
         ((p * p).sum() * 0.5).backward()
+        assert np.shares_memory(p.grad, optimiser.grad)
         optimiser.step()
         assert p.data == expected
 
@@ -144,11 +147,28 @@ def test_a_parameter_that_is_not_reached_has_gradient_zero():
         assert p.data == 1 and q.data == pytest.approx(expected, rel=1e-15)
 
 
-def test_no_parameter_and_mixed_dtypes_are_refused():
-    with pytest.raises(ValueError, match="no parameter"):
-        nn.Adam([])
-    with pytest.raises(ValueError, match="one dtype.*float32.*float64"):
-        nn.Adam([nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2, np.float32))])
+def test_one_element_that_is_not_finite_shows():
+    p, q = (nn.Parameter(np.zeros(3, np.float32)) for _ in range(2))
+    optimiser = nn.SGD([p, q])
+    assert optimiser.grad_is_finite()
+    for value, finite in ((1.0, True), (1e30, True), (np.inf, False), (-np.inf, False), (np.nan, False)):
+        q.grad = np.array([0, value, 0], np.float32)
+        assert optimiser.grad_is_finite() is finite  # 1e30 squared is none that float32 has
+    optimiser.zero_grad()
+    assert optimiser.grad_is_finite()  # what is left in the buffer does not count
+
+
+@pytest.mark.parametrize("make, error, words", [
+    (lambda p, q: nn.Adam([]), ValueError, "no parameter"),
+    (lambda p, q: nn.Adam([p, q]), ValueError, "one dtype.*float32.*float64"),
+    (lambda p, q: nn.SGD([p], lr=-0.1), ValueError, "learning rate.*-0.1"),
+    (lambda p, q: nn.SGD([p], lr=math.nan), ValueError, "learning rate.*nan"),
+    (lambda p, q: nn.SGD([p], nesterov=True), ValueError, "momentum"),
+    (lambda p, q: nn.Optimizer([p], lr=0).step(), NotImplementedError, None),
+], ids=["no parameter", "mixed dtypes", "negative rate", "no rate", "nesterov", "no update"])
+def test_what_cannot_be_optimised_is_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        make(nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2, np.float32)))
 
 
 # -- clipping and schedules ----------------------------------------------------------------------------------

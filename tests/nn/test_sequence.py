@@ -196,6 +196,19 @@ def test_arguments_that_do_not_fit_are_named(kind, arguments, words):
         run_layer(layer, x, *states, lengths=arguments.get("lengths"))
 
 
+@pytest.mark.parametrize("sizes", [(0, H), (I, 0), (I, H, 0)], ids=str)
+@every_kind
+def test_a_layer_of_nothing_is_refused(kind, sizes):
+    layer_class, _, _ = KINDS[kind]
+    with pytest.raises(ValueError, match=f"{layer_class.__name__}: .* at least 1, not {', '.join(map(str, sizes))}"):
+        layer_class(*sizes)
+
+
+def test_another_nonlinearity_is_refused():
+    with pytest.raises(ValueError, match="nonlinearity.*'sigmoid'"):
+        nn.RNN(I, H, nonlinearity="sigmoid")
+
+
 # -- borrowed memory -----------------------------------------------------------------------------------------
 
 
@@ -288,6 +301,25 @@ def test_two_threads_never_borrow_the_same_memory(two_threads):
         return "well"
 
     assert two_threads(work, 1, 2) == ["well", "well"]
+
+
+def test_memory_that_nobody_looks_into_is_lent_again():
+    first, second = sequence._borrow(np.dtype(float), (2, 3), (5,))
+    address = first.ctypes.data
+    del first, second
+    for dtype, size in ((np.float32, 11), (float, 12)):
+        assert sequence._borrow(np.dtype(dtype), (size,))[0].ctypes.data != address
+    assert sequence._borrow(np.dtype(float), (11,))[0].ctypes.data == address
+
+
+def test_memory_that_another_thread_took_is_made_anew(monkeypatch):
+    class Emptied(list):
+        def popleft(self):
+            raise IndexError
+
+    monkeypatch.setattr(sequence, "_shelf", Emptied([None]))
+    array, = sequence._borrow(np.dtype(float), (2, 3))
+    assert array.shape == (2, 3)
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])

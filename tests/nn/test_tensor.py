@@ -123,9 +123,23 @@ def test_matmul(left, right):
     nn.gradcheck(operator.matmul, a, b, order=2)
 
 
+def test_matmul_of_lists():
+    assert nn.matmul([1.0, 2], Tensor([3.0, 4])).item() == nn.matmul(Tensor([1.0, 2]), [3.0, 4]).item() == 11
+
+
 def test_matmul_of_a_number_is_refused():
+    number, vector = Tensor(2.0), Tensor(np.zeros(3))
     with pytest.raises(ValueError, match=r"matmul of \(\) and \(3,\)"):
-        Tensor(2.0) @ Tensor(np.zeros(3))
+        number @ vector
+    with pytest.raises(ValueError, match=r"matmul of \(3,\) and \(\)"):
+        vector @ number
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1, (0,), (0, 1)])
+def test_sum_of_a_matrix(axis, keepdims):
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(nn.sum(Tensor(x), axis, keepdims).data, x.sum(axis, keepdims=keepdims), strict=True)
 
 
 # -- nothing works in place ----------------------------------------------------------------------------------
