@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from rich.console import Console
 from data import BadInput, faces
 from tasks import covid, report, study, vae, vae_results
 from tasks.study import Job, StudyOptions
+from tasks.training import Diverged
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {"config.json", "history.csv", "metrics.json", "model.safetensors"}
@@ -221,8 +222,10 @@ def job(train, name, cost=1.0, seconds=0.0):
 
 @pytest.fixture
 def in_a_thread(monkeypatch):
-    """In place of processes, which take a second to start."""
-    monkeypatch.setattr(study, "processes", lambda count: ThreadPoolExecutor(1))
+    """In place of processes, which take a second to start. A list of how many were asked for."""
+    counts = []
+    monkeypatch.setattr(study, "processes", lambda count: counts.append(count) or ThreadPoolExecutor(1))
+    return counts
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tiny, in_a_thread, monkeypatch):
@@ -244,6 +247,14 @@ def test_an_error_of_our_own_is_one_line(tiny, in_a_thread):
     assert set(study.finished([job(sleep, "b")], tiny.out)) == {"b"}
 
 
+@pytest.mark.parametrize("error, words", [
+    (BadInput("a.csv: no"), "a.csv: no"), (Diverged("epoch 3"), "epoch 3"), (KeyError("x"), "KeyError: 'x'"),
+    (CancelledError(), "the connection to the cluster was lost"),
+])
+def test_the_reason_is_said_in_words(error, words):
+    assert study.reason(error) == words
+
+
 def test_a_worker_that_is_killed_leaves_what_is_finished(tiny):
     jobs = [job(sleep, "a", cost=3), job(die, "b", cost=2), job(sleep, "c", seconds=60)]
     failed = study.work(jobs, StudyOptions(workers=1, out=tiny.out), Console(file=io.StringIO()))
@@ -256,6 +267,7 @@ def test_long_runs_are_begun_first(tiny, in_a_thread):
     study.work(jobs, StudyOptions(workers=1, out=tiny.out), Console(file=io.StringIO()))
     made = sorted(jobs, key=lambda job: (tiny.out / job.folder / "metrics.json").stat().st_mtime_ns)
     assert [job.name for job in made] == ["1", "2", "0"]
+    assert in_a_thread == [1]
 
 
 @pytest.mark.parametrize("prepare, says", [
@@ -299,6 +311,7 @@ def three_jobs(seconds):
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from rich.console import Console
@@ -307,6 +320,7 @@ from tasks.run_folder import Interrupted
 from tests.tasks.test_study import three_jobs
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     study.sequence_jobs = lambda options, log: (three_jobs(seconds=100), None)
     try:
         study.run(study.StudyOptions(only="covid", workers=2, out=Path("study")), Console())
@@ -315,27 +329,40 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("stop, status, complaint", [
-    (lambda process: os.killpg(process.pid, signal.SIGINT), 1, r"Interrupted\(\)\n"),  # the workers hear it, too
-    (lambda process: process.kill(), -signal.SIGKILL, ".*"),  # multiprocessing may have something to say
+def starting(process):
+    process.stdout.readline()  # so many runs, of which so many are finished
+    time.sleep(0.3)
+
+
+def at_work(process):
+    while not list(Path("study").glob("a-*/metrics.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("when, stop, status, complaint", [
+    # Ctrl-C, which the workers hear, too
+    (starting, lambda process: os.killpg(process.pid, signal.SIGINT), 1, r"Interrupted\(\)\n"),
+    # multiprocessing may have something to say
+    (at_work, lambda process: process.kill(), -signal.SIGKILL, ".*"),
 ], ids=["Ctrl-C", "killed"])
-def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tiny, in_a_thread, monkeypatch, stop, status, complaint):
+def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tiny, in_a_thread, monkeypatch, when, stop, status,
+                                                               complaint):
     Path("script.py").write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, "script.py"], env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    while not (first := list(Path("study").glob("a-*/metrics.json"))):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    written = first[0].stat().st_mtime_ns
+    when(process)
     stop(process)
     said, complaints = process.communicate(timeout=20)  # which ends when nobody is left that could say something
     assert process.returncode == status and re.fullmatch(complaint, complaints, re.DOTALL), (said, complaints)
-    assert sorted(path.name[0] for path in Path("study").iterdir()) == ["a", "s"]  # and study.json
+    kept = {path: path.stat().st_mtime_ns for path in Path("study").glob("*/metrics.json")}
+    assert {path.parent.name[0] for path in kept} == (set() if when is starting else {"a"})
+    assert not Path("study", "index.html").exists()
 
     monkeypatch.setattr(study, "sequence_jobs", lambda options, log: (three_jobs(seconds=0), None))
     done, said = start(tiny, only="covid", out=Path("study"))
-    assert done is True and "3 runs, of which 1 are finished already." in said
-    assert len(folders(Path("study"))) == 3 and first[0].stat().st_mtime_ns == written
+    assert done is True and f"3 runs, of which {len(kept)} are finished already." in said
+    assert len(folders(Path("study"))) == 3 and all(path.stat().st_mtime_ns == when for path, when in kept.items())
 
 
 # -- what is said meanwhile ---------------------------------------------------------------------------------------
@@ -365,7 +392,8 @@ def test_the_time_left_follows_from_what_the_runs_cost(monkeypatch):
         clock[0] += 200
         shown.done(jobs[1])
         assert shown.bar.tasks[0].finished
-    assert "\n1/2" not in said.getvalue() and "2/2 runs, 0 s left" in said.getvalue()
+    assert "2/2 runs, 0 s left" in said.getvalue()
+    assert not re.search(r"left *\n", said.getvalue())  # the bar is all
 
 
 # -- a cluster ----------------------------------------------------------------------------------------------------
