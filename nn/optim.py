@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from nn.module import Parameter
 
 BLOCK = 65_536  # elements that `update` sees at a time, near in the cache: Adam on 2.5 million took 4.3 ms, not 6.0
-THREADED = 16  # from so many blocks on, two threads share them: Adam on 2.5 million took 2.0 ms, not 2.9
 
 
 class Optimizer:
@@ -81,16 +79,8 @@ class Optimizer:
         """Change the parameters according to their gradients."""
         self._gather()
         self.steps += 1
-        starts = range(0, self.data.size, BLOCK)
-        if len(starts) < THREADED:
-            self._update_blocks(starts)
-        else:
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(self._update_blocks, (starts[::2], starts[1::2])))
-
-    def _update_blocks(self, starts):
         spare = np.empty_like(self.data[:BLOCK])
-        for i in starts:
+        for i in range(0, self.data.size, BLOCK):
             block = slice(i, i + BLOCK)
             p = self.data[block]
             self.update(p, self.grad[block], spare[:p.size], *(getattr(self, name)[block] for name in self.slots))

@@ -41,7 +41,8 @@ from tasks.peers import LIBRARIES
 from tasks.run_folder import write
 
 PAIRS, TRIALS = 15, 3
-TURN = 0.05  # seconds a turn should take, at least: many steps, where a step is short
+TURN = 0.1  # seconds a turn should take, at least: many steps, where a step is short
+REST = 0.1  # seconds before a turn: threads of the one before keep a core busy waiting, OpenBLAS's for some 30 ms
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 THREADS = [n for n in (1, 2, 4, 8, 16, 32) if n <= CORES]
 TOLERANCE = 1e-3  # of a gradient's largest element; sums over 400,000 float32 terms differ by up to 2e-4
@@ -140,7 +141,8 @@ class Server:
         return *self.steps.check(), time.perf_counter() - began
 
     def turn(self, count: int) -> float:
-        """Seconds a step, the mean of `count`."""
+        """Seconds a step, the mean of `count`, after one that warms caches and threads up."""
+        self.steps.step()
         began = time.perf_counter()
         for _ in range(count):
             self.steps.step()
@@ -170,6 +172,7 @@ def race(turns: dict, rounds: int) -> dict:
     times = {key: [] for key in turns}
     for _ in range(rounds):
         for key, turn in turns.items():
+            time.sleep(REST)
             times[key].append(turn())
     return times
 
