@@ -230,7 +230,7 @@ def baselines(data: Data, config: Covid) -> dict:
     """
     rng = np.random.default_rng(config.seed)
     regression = LogisticRegression(config.L, rng)
-    for _ in steps(regression, nn.Adam(regression.parameters(), lr=0.05), data.train, 500, rng):
+    for _ in steps(regression, nn.Adam(regression.parameters(), lr=0.05), data.train, 500, rng, threads=1):
         pass
     results = {"rule": {}, "logistic_regression": {}}
     for part, windows in data.sets.items():
@@ -265,7 +265,7 @@ def run_config(config: Covid, counts: CaseCounts) -> dict:
     return {**identity(config), "source": counts.source, "data_sha256": fingerprint}
 
 
-@threadpool_limits.wrap(limits=1)  # the products are small: a second thread costs more than it does
+@threadpool_limits.wrap(limits=1)  # the products are small: a second thread of the BLAS costs more than it does
 def run(config: Covid, console: Console) -> dict:
     """The whole study for one cell and one L: writes the run's folder and returns what `metrics.json` holds.
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tasks.study_figures import weight_name
-from tasks.study_results import Run, Study
+from tasks.study_results import Run, Study, weight_name
 from tasks.words import nats, percent
 
 PER_CHANNEL = "weight 1, each channel by itself"

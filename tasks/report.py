@@ -21,7 +21,7 @@ from PIL import Image
 from tasks import atlas, discussion, figures, study_figures
 from tasks.covid_results import EXCERPT
 from tasks.image_figures import GAP
-from tasks.study_results import CELLS, CasesFound, Run, Study, scores
+from tasks.study_results import CELLS, CasesFound, Run, Study, scores, weight_name
 from tasks.words import signed
 
 # Of the grids of an image run: the rows that are shown for every weight, and that of the test images above them.
@@ -114,7 +114,7 @@ def images(runs: list[Run]) -> dict:
         return run.config["per_channel"], math.inf if isinstance(kl, str) else kl
 
     runs = sorted(runs, key=order)
-    named = [(study_figures.weight_name(run.config), run) for run in runs]
+    named = [(weight_name(run.config), run) for run in runs]
     data = runs[0].metrics["data"]
     strips = {}
     for picture, (rows, above) in ROWS.items():

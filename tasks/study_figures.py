@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from tasks.figures import BLACK, BLUE, CELL_COLOUR, GREEN, SET_COLOUR, VERMILION, canvas
-from tasks.study_results import CELLS, Run, scores
+from tasks.study_results import CELLS, Run, scores, weight_name
 
 WIDTH, HEIGHT = 5.0, 3.5  # inches
 POINTS = 75  # of a curve at most: one every four pixels of a phone
@@ -135,13 +135,6 @@ def scores_over_length(runs: list[Run], quantity: Literal["accuracy", "balanced_
 
 
 # -- the images ---------------------------------------------------------------------------------------------------
-
-
-def weight_name(config: dict) -> str:
-    """What was the weight of the KL term? A key of WEIGHT_COLOUR, for the weights of the study."""
-    kl = config["kl"]
-    name = {"learned": "learned", "anneal": "0 to 1"}[kl] if isinstance(kl, str) else f"weight {kl:g}"
-    return f"{name}, each channel by itself" if config["per_channel"] else name
 
 
 def elbo_by_weight(runs: list[Run]) -> Figure:

@@ -103,3 +103,10 @@ def scores(runs: list[Run]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     numbers = [name for name in table if name not in ("cell", "split")]
     return table.astype(dict.fromkeys(numbers, float)).astype({"L": int, "seed": int}) if rows else table
+
+
+def weight_name(config: dict) -> str:
+    """What was the weight of the KL term? "weight 1", "learned", "0 to 1", ..."""
+    kl = config["kl"]
+    name = {"learned": "learned", "anneal": "0 to 1"}[kl] if isinstance(kl, str) else f"weight {kl:g}"
+    return f"{name}, each channel by itself" if config["per_channel"] else name
