@@ -52,7 +52,8 @@ TOLERANCE = 1e-3  # of a gradient's largest element; sums over 400,000 float32 t
 class Bench:
     """Measure our speed beside that of PyTorch, JAX, autograd and MyGrad, whichever are installed.
 
-    Prints tables, and writes them as bench.json and bench.png. Some twenty minutes, on a machine that should do nothing else.
+    Prints tables, and writes them as bench.json and bench.png. Some twenty minutes, on a machine that should do nothing
+    else.
     """
 
     only: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = ("a", "b", "c", "d", "e", "f")
