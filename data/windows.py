@@ -1,6 +1,6 @@
 """From daily new cases to windows of days: correlated, cut up, split, and scaled for a network.
 
-Read next: tasks/covid.py, which learns from the windows.
+Read next: epidemic.py, the simulated counts.
 """
 
 from __future__ import annotations

@@ -1,1 +1,13 @@
-"""The two studies, and what they share. Read `covid.py` first: it is written from top to bottom."""
+"""The commands of run.py, a package each, and what they share in `common`.
+
+    common/     options, the training loop and its state, progress, the run's folder, files, figures' style, the machine
+    covid/      the sequence study
+    vae/        the image study
+    study/      both studies in full, and the page that shows them
+    bench/      speed beside other libraries
+    gradcheck.py    every op of nn, checked
+
+`covid` and `vae` know only `common`; `study` and `bench` may use both studies, but not each other.
+
+Read next: covid/train.py, which is written to be read from top to bottom.
+"""

@@ -4,7 +4,7 @@ A row is a name, which begins with the public name in nn, a function of Tensors,
 random. An elementwise op is one entry of UNARY or BINARY, which takes it through several shapes. tests/nn/test_ops.py
 checks the same rows, and fails when a public function has none.
 
-Read next: nn/gradcheck.py, how a row is checked.
+Read next: data/covid.py, how the case counts are read.
 """
 
 from __future__ import annotations
@@ -282,11 +282,11 @@ def check(case: Case) -> Result:
 
 
 @dataclass
-class Gradcheck:
+class GradcheckOptions:
     """Check every gradient of nn, and print the errors in a table."""
 
 
-def run(options: Gradcheck, console: Console) -> bool:
+def run(options: GradcheckOptions, console: Console) -> bool:
     """Check all rows and print the table. Returns whether all are right."""
     start = time.perf_counter()
     results = [check(case) for case in CASES]

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 import run
-from tasks.run_folder import RunFolder
+from tasks.common.run_folder import RunFolder
 
 OUT, CHECKPOINT = Path("out"), Path("out", "checkpoint.safetensors")  # of the runs that are started
 SERVER = multiprocessing.get_context("forkserver")

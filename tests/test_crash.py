@@ -22,8 +22,8 @@ import pytest
 import safetensors.numpy
 
 import nn
-from tasks.run_folder import RunFolder
-from tasks.training import train
+from tasks.common.run_folder import RunFolder
+from tasks.common.training import TrainingState, train
 from tests.children import CHECKPOINT, OUT, Child, often, results
 
 # -- a small run, killed before each of its file operations, and after so many bytes --------------------------------
@@ -36,10 +36,11 @@ def small_run(x, **how):
     optimizer = nn.Adam(model.parameters())
     data = nn.Tensor(np.random.default_rng(0).standard_normal((3, 50)).astype(np.float32))
     with RunFolder(OUT, {"x": x}, **how) as folder:
-        history, step = folder.restore(model, optimizer, rng)
-        records = train(model, optimizer, lambda epoch: [[data], [data]], lambda part: nn.sum(model(part) ** 2),
-                        lambda: {"sum": float(optimizer.data.sum())}, 1, rng, len(history), step)
-        history = folder.follow(records, history, step, model, optimizer, rng, every=0)
+        state = TrainingState(model, optimizer, rng)
+        folder.restore(state)
+        records = train(state, lambda epoch: [[data], [data]], lambda x: nn.sum(model(x) ** 2),
+                        lambda: {"sum": float(optimizer.data.sum())}, 1)
+        history = folder.follow(records, state, every=0)
         folder.finish({"history.csv": history.to_csv(), "model.safetensors": safetensors.numpy.save(model.state_dict()),
                        "loss.png": "a large picture " * 5000}, {"x": x, "seconds_per_epoch": 0})
 

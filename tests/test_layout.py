@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import io
+import re
 import sys
 import tokenize
 from pathlib import Path
@@ -19,6 +20,16 @@ PICTURE = {
     "tasks": {"tasks", "data", "nn"},
     "data": {"data"},
     "nn": {"nn"},
+}
+
+# What each package of tasks may import of tasks; gradcheck.py imports nothing of it.
+PICTURE_OF_TASKS = {
+    "common": {"common"},
+    "covid": {"common", "covid"},
+    "vae": {"common", "vae"},
+    "study": {"common", "covid", "vae", "study"},
+    "bench": {"common", "covid", "vae", "bench"},
+    "gradcheck": set(),
 }
 
 # What each file of nn may import of nn.
@@ -71,6 +82,10 @@ def wrong_arrows(name: str, source: str) -> set[str]:
     wrong = {module for module in of_the_house if module.split(".")[0] not in PICTURE[part]}
     if part == "nn" and file != "__init__":
         wrong |= of_the_house - {f"nn.{other}" for other in PICTURE_OF_NN[file]}
+    if part == "tasks" and file != "__init__":
+        allowed = PICTURE_OF_TASKS[file.split(".")[0]]
+        of_tasks = {module for module in of_the_house if module.split(".")[0] == "tasks"}
+        wrong |= {module for module in of_tasks if (module.split(".") + [""])[1] not in allowed}
     return wrong
 
 
@@ -112,6 +127,34 @@ def test_every_file_of_nn_is_in_the_picture():
     assert set(PICTURE_OF_NN) | {"__init__"} == {name.removeprefix("nn.") for name in FILES if name.startswith("nn.")}
 
 
+def test_every_package_of_tasks_is_in_the_picture():
+    assert set(PICTURE_OF_TASKS) | {"__init__"} == {name.split(".")[1] for name in FILES if name.startswith("tasks.")}
+
+
+def test_every_file_of_tasks_has_its_tests_in_the_same_place():
+    """tests/tasks mirrors tasks: a file of tests belongs to a file of the package of that name."""
+    for path in (ROOT / "tests" / "tasks").glob("*/test_*.py"):
+        assert path.parent.name in PICTURE_OF_TASKS, path
+
+
+def reading_path(start: Path) -> list[Path]:
+    """The files from one "Read next" to the next."""
+    path = [start]
+    while (found := re.search(r"^Read next: ([\w/.]+\.py)", path[-1].read_text(), re.MULTILINE)):
+        name = found[1]
+        following = ROOT / name if name.startswith(("tasks/", "data/", "nn/")) else path[-1].parent / name
+        assert following.exists(), f"{path[-1]} says to read {name} next"
+        assert following not in path, f"{path[-1]} leads back to {name}"
+        path.append(following)
+    return path
+
+
+def test_read_next_is_one_path_through_tasks_and_data():
+    path = reading_path(ROOT / "run.py")
+    written = {path for name, path in FILES.items() if name.startswith("tasks.") and path.name != "__init__.py"}
+    assert written - set(path) == set()
+
+
 def test_nn_needs_numpy_and_safetensors_alone():
     sources = [path.read_text() for name, path in FILES.items() if name.startswith("nn.")]
     needed = {module.split(".")[0] for source in sources for module in imports(source)}
@@ -133,8 +176,8 @@ def test_no_circle_of_imports():
     ("nn.ops", "from nn.tensor import Tensor\nimport numpy as np", set()),
     ("nn.__init__", "from nn.ops import exp", set()),
     ("data.covid", "import nn.ops", {"nn.ops"}),
-    ("data.covid", "import tasks.training\nfrom data import BadInput", {"tasks.training"}),
-    ("tasks.covid", "import run, nn, data", {"run"}),
+    ("data.covid", "import tasks.training\nfrom data import BadInput", {"tasks.common.training"}),
+    ("tasks.covid.train", "import run, nn, data", {"run"}),
     ("run", "from nn import Tensor\nfrom tasks import covid", {"nn"}),
 ])
 def test_a_wrong_arrow_is_seen(name, source, wrong):

@@ -38,7 +38,7 @@ RUN = Path(__file__).parent.parent / "run.py"
     (["covid", "--until", "yesterday"], "yesterday"),
     (["covid", "--csv", "no-such-file.csv"], "no-such-file.csv"),
     (["covid", "--depth", "3"], "--depth"),
-    (["covid", "--resume", "--overwrite"], "give one of them"),
+    (["covid", "--resume", "--overwrite"], "choose one"),
     (["nonsense"], "nonsense"),
     ([], "covid"),
 ])
@@ -89,11 +89,11 @@ def test_a_run_is_not_replaced_unless_asked_to(studies, straight):
 # -- Ctrl-C -----------------------------------------------------------------------------------------------------
 
 WAIT = "\nStopping after this step; Ctrl-C again stops now.\n"
-NOTHING = "\nStopped; there is nothing to go on with.\n"
+NOTHING = "\nStopped; nothing was saved, so there is nothing to resume.\n"
 
 
 def goes_on(command):
-    return f"\nStopped; the state is saved. To go on: python run.py {' '.join(command)} --resume\n"
+    return f"\nStopped; the state is saved. To continue: python run.py {' '.join(command)} --resume\n"
 
 
 def test_ctrl_c_finishes_the_step_saves_says_how_to_go_on_and_leaves_a_clean_terminal(studies):
@@ -105,7 +105,7 @@ def test_ctrl_c_finishes_the_step_saves_says_how_to_go_on_and_leaves_a_clean_ter
     text = b""
     with contextlib.suppress(OSError):  # it is how a terminal ends
         while part := os.read(ours, 10_000):
-            if b"train: loss" not in text and b"train: loss" in text + part:
+            if b"train loss" not in text and b"train loss" in text + part:
                 process.send_signal(signal.SIGINT)
             text += part
     os.close(ours)

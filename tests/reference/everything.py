@@ -11,8 +11,8 @@ import itertools
 import numpy as np
 
 import nn
-from tasks.covid import Classifier
-from tasks.vae import VAE
+from tasks.covid.train import Classifier
+from tasks.vae.model import VAE
 
 N, L, I, H, PIXELS = 2, 5, 3, 5, 7
 LAYERS = {" ".join(map(str, [cls, *sizes, *options.values()])): (cls, sizes, options) for cls, sizes, options in [

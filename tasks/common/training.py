@@ -1,0 +1,108 @@
+"""The one training loop of both studies, and the state that it advances.
+
+Read next: run_folder.py, how the state is saved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from nn import Module, Optimizer, Parameter, Tensor, find_anomaly, grad
+
+
+class Diverged(ArithmeticError):
+    """A loss or a gradient is not finite; the message says in which epoch and step, and which op made it so."""
+
+
+@dataclass
+class TrainingState:
+    """All that decides how a training goes on.
+
+    model, optimizer    what is trained, and what trains it
+    rng                 the generator that the loss draws from, if it draws anything
+    history             a record for each finished epoch: see `train`
+    step                the number of steps done in the epoch after those
+    """
+
+    model: Module
+    optimizer: Optimizer
+    rng: np.random.Generator
+    history: list[dict] = field(default_factory=list)
+    step: int = 0
+
+
+def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callable[..., Tensor],
+          evaluate: Callable[[], dict], epochs: int, threads: int = 1) -> Iterator[dict | None]:
+    """Advance `state` until its history has `epochs` records.
+
+    Yields None after each step, and at the end of each epoch the record that was added to the history: epoch, the
+    numbers of `evaluate`, seconds. At each yield the state is consistent: it is safe to save it, or to stop.
+
+    batches(epoch)      the batches of an epoch, in order; a batch is a list of micro-batches. After a stop within an
+                        epoch, this is called for that epoch again, and the first `state.step` batches are skipped
+    loss(micro_batch)   a Tensor; the losses of the micro-batches add up to the loss of the batch. Their gradients are
+                        added up before the step is taken, so memory does not grow with the batch
+    evaluate()          numbers about the model after an epoch, computed in `eval` mode
+    threads             the number of micro-batches computed at the same time, if `loss` draws nothing. They are summed
+                        in order, so that results do not depend on `threads`
+
+    "seconds" counts the steps but not `evaluate`; after a stop within an epoch, only the steps since then.
+    Raises Diverged if a number is not finite: the loss or a gradient of a batch, with the parameters as they were
+    before it, or a number of `evaluate`.
+    """
+    model, optimizer, rng = state.model, state.optimizer, state.rng
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        for epoch in range(len(state.history) + 1, epochs + 1):
+            seconds = 0.0
+            for batch in islice(batches(epoch), state.step, None):
+                began, before = time.perf_counter(), rng.bit_generator.state
+                optimizer.zero_grad()
+                total = accumulate(optimizer.parameters, loss, batch, pool)
+                if not (math.isfinite(total) and optimizer.grad_is_finite()):
+                    rng.bit_generator.state = before  # compute the same step again, to see where it goes wrong
+                    found = (find_anomaly(loss(micro_batch)) for micro_batch in batch)
+                    raise Diverged(f"epoch {epoch}, step {state.step + 1}: the loss or a gradient is not finite; "
+                                   f"first {next(filter(None, found), 'the sum over the micro-batches')}")
+                optimizer.step()
+                seconds += time.perf_counter() - began
+                state.step += 1
+                yield None
+            model.eval()
+            record = {"epoch": epoch, **evaluate(), "seconds": seconds}
+            model.train()
+            if wrong := [f"{name} is {value}" for name, value in record.items() if not math.isfinite(value)]:
+                raise Diverged(f"epoch {epoch}: every step was finite, but {', '.join(wrong)}")
+            state.history.append(record)
+            state.step = 0
+            yield record
+
+
+def accumulate(parameters: list[Parameter], loss: Callable[..., Tensor], batch: list,
+               pool: ThreadPoolExecutor | None) -> float:
+    """The sum of the losses of the micro-batches; their gradients are added up in `.grad`."""
+    if pool is None or len(batch) == 1:
+        total = 0.0
+        for micro_batch in batch:
+            value = loss(micro_batch)
+            value.backward()
+            total += value.item()
+        return total
+
+    def value_and_gradients(micro_batch):  # numpy lets the other threads run while it computes
+        value = loss(micro_batch)
+        return value.item(), grad(value, parameters)
+
+    total = 0.0
+    for value, gradients in pool.map(value_and_gradients, batch):
+        total += value
+        for p, g in zip(parameters, gradients, strict=True):
+            p.accumulate(g.data)
+    return total

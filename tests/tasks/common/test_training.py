@@ -1,0 +1,417 @@
+"""The training loop, the run's folder, and the progress that people see."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import os
+import re
+import signal
+import stat
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.numpy import load, save
+
+import nn
+from data import BadInput
+from tasks.common.files import write, write_all
+from tasks.common.options import check_ranges, default_folder, identity
+from tasks.common.progress import show
+from tasks.common.run_folder import Interrupted, RunFolder
+from tasks.common.training import Diverged, TrainingState, train
+from tasks.covid.train import CovidOptions
+from tasks.vae.train import VaeOptions
+
+
+def problem():
+    """A small regression: its state, a batch of two micro-batches, and the loss of a micro-batch."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 5, rng=rng), nn.Dropout(0.2, rng=rng), nn.Linear(5, 1, rng=rng))
+    x, y = rng.normal(size=(8, 3)).astype(np.float32), rng.normal(size=(8, 1)).astype(np.float32)
+    batch = [(x[:5], y[:5]), (x[5:], y[5:])]
+
+    def loss(micro_batch):
+        return nn.mse_loss(model(nn.Tensor(micro_batch[0])), micro_batch[1], reduction="sum") / 8
+
+    return TrainingState(model, nn.Adam(model.parameters(), 0.01), rng), batch, loss
+
+
+def test_micro_batches_of_a_batch_add_up_to_one_step():
+    state, batch, loss = problem()
+    model, optimizer = state.model, state.optimizer
+    model.eval()  # no dropout: both ways see the same network
+    before = optimizer.data.copy()
+    whole = [tuple(np.concatenate(xs) for xs in zip(*batch, strict=True))]
+    for one in (batch, whole):
+        optimizer.data[...] = before
+        optimizer.load_state_dict({"steps": 0, "mean": 0 * before, "square": 0 * before})
+        state.history.clear()
+        list(train(state, lambda epoch, one=one: [one], loss, dict, epochs=1))
+        model.eval()
+        assert optimizer.steps == 1
+        if one is batch:
+            in_parts = optimizer.data.copy()
+    np.testing.assert_allclose(in_parts, optimizer.data, rtol=1e-5)
+    assert not np.allclose(in_parts, before)
+
+
+def test_records_number_the_epochs_and_evaluate_in_eval_mode():
+    state, batch, loss = problem()
+    state.history, state.step = [{"epoch": 1}, {"epoch": 2}], 1
+    modes, asked, steps = [], [], []
+    yielded = []
+    for record in train(state, lambda epoch: asked.append(epoch) or [batch, batch], loss,
+                        lambda: modes.append(state.model.training) or {"loss": 1.5}, epochs=5):
+        yielded.append(record)
+        steps.append(state.step)
+    assert [record and record["epoch"] for record in yielded] == [None, 3, None, None, 4, None, None, 5]
+    assert steps == [2, 0, 1, 2, 0, 1, 2, 0]
+    assert state.history[2:] == [record for record in yielded if record]
+    assert asked == [3, 4, 5]
+    assert modes == [False] * 3 and state.model.training
+    assert state.optimizer.steps == 5
+    assert all(record["loss"] == 1.5 and record["seconds"] > 0 for record in yielded if record)
+
+
+@pytest.mark.parametrize("where, says", [
+    (lambda out: nn.log(out - out), "log of (5, 1)"),  # -inf
+    (lambda out: out * 0 + math.inf, "add of (5, 1)"),  # its gradient is 0
+    (lambda out: nn.sqrt(nn.relu(out) * 0), "backward through sqrt: the gradient of its argument (5, 1)"),
+])
+def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(where, says):
+    state, batch, loss = problem()
+    calls = []
+
+    def bad(micro_batch):
+        calls.append(micro_batch)
+        value = loss(micro_batch)
+        if len(calls) in (7, 8, 9):
+            value = value + nn.sum(where(state.model(nn.Tensor(micro_batch[0]))))
+        return value
+
+    before = []
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match=re.escape(says)) as caught:
+        for _ in train(state, lambda epoch: [batch, batch], bad, dict, epochs=5):
+            before.append(state.optimizer.data.copy())
+    assert "epoch 2, step 2: " in str(caught.value)
+    np.testing.assert_array_equal(state.optimizer.data, before[-1])
+
+
+def test_the_step_that_went_wrong_is_repeated_with_the_same_draws_and_by_its_number():
+    state, batch, loss = problem()
+    state.history, state.step = [{"epoch": 1}, {"epoch": 2}], 2
+    first = state.rng.bit_generator.state
+
+    def sometimes(micro_batch):
+        more = math.inf if state.rng.bit_generator.state == first else 0
+        return loss(micro_batch) + more
+
+    with pytest.raises(Diverged, match=r"epoch 3, step 3: .*; first add of \(\)"):
+        list(train(state, lambda epoch: [batch[:1]] * 5, sometimes, dict, 5))
+
+
+def test_a_number_that_goes_wrong_in_the_evaluation_stops_training_too():
+    state, batch, loss = problem()
+    evaluate = iter([{"kl": 1.0}, {"kl": math.inf}]).__next__
+    with pytest.raises(Diverged, match="epoch 2: every step was finite, but kl is inf"):
+        list(train(state, lambda epoch: [batch], loss, evaluate, epochs=5))
+
+
+# -- the folder of a run ----------------------------------------------------------------------------------------
+
+
+def fit(folder, epochs, stop_after=None):
+    """Train two steps an epoch, with a Ctrl-C during step `stop_after`; returns the model's state and the history."""
+    state, batch, loss = problem()
+    folder.restore(state)
+    losses = []
+
+    def counted(micro_batch):
+        losses.append(micro_batch)
+        if len(losses) == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(micro_batch)
+
+    def batches(epoch):
+        order = np.random.default_rng(epoch).permutation(2)
+        return [[batch[i]] for i in order]
+
+    with folder:
+        history = folder.follow(train(state, batches, counted, dict, epochs), state)
+    return state.model.state_dict(), history
+
+
+@pytest.mark.parametrize("stop_after", range(1, 9))
+def test_a_run_that_was_stopped_goes_on_bit_for_bit_dropout_and_shuffling_included(tmp_path, capsys, stop_after):
+    straight, _ = fit(RunFolder(tmp_path / "a", {"x": 1}), 5)
+    with pytest.raises(Interrupted):
+        fit(RunFolder(tmp_path / "b", {"x": 1}), 5, stop_after)
+    resumed, history = fit(RunFolder(tmp_path / "b", {"x": 1}, resume=True), 5)
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5]
+    assert {name: array.tobytes() for name, array in resumed.items()} == {n: a.tobytes() for n, a in straight.items()}
+
+
+def test_the_second_ctrl_c_stops_at_once(tmp_path, capsys):
+    folder = RunFolder(tmp_path / "run", {})
+    state, batch, loss = problem()
+
+    def impatient(micro_batch):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it went on")
+
+    with pytest.raises(KeyboardInterrupt) as caught, folder:
+        folder.follow(train(state, lambda epoch: [batch], impatient, dict, 1), state)
+    assert not isinstance(caught.value, Interrupted) and not folder.path.exists()  # there was nothing to save yet
+
+    folder.save(state)
+    with pytest.raises(Interrupted), folder:
+        folder.follow(train(state, lambda epoch: [batch], impatient, dict, 1), state)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_checkpoint_is_written_when_it_is_time(tmp_path):
+    folder = RunFolder(tmp_path / "run", {})
+    state, _, _ = problem()
+    for every, there in ((1e9, False), (0, True)):
+        saved = []
+        records = (saved.append(folder.checkpoint.exists()) for _ in range(3))
+        folder.follow(records, state, every)
+        assert saved[1] == there and folder.checkpoint.exists()
+        folder.checkpoint.unlink()
+
+
+def stopped(path, config=None):
+    with pytest.raises(Interrupted):
+        fit(RunFolder(path, config or {"x": 1}), 5, stop_after=2)
+
+
+def files(path):
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def refused(message, path, config=None, **options):
+    before = files(path.parent)
+    with pytest.raises(BadInput, match=message):
+        fit(RunFolder(path, config or {"x": 1}, **options), 5)
+    assert files(path.parent) == before
+
+
+def test_what_a_user_has_is_not_replaced(tmp_path, capsys):
+    run = tmp_path / "run"
+    stopped(run)
+    refused("unfinished run: --resume", run)
+    refused("has another x:", run, {"x": 2}, resume=True)
+    refused("has another y:", run, {"x": 1, "y": 2}, resume=True)
+    refused("has another x, y:", run, {"y": 2}, resume=True)
+    refused("choose one", run, resume=True, overwrite=True)
+    RunFolder(run, {"x": 2}, overwrite=True)
+    folder = RunFolder(run, {"x": 1}, resume=True)
+    folder.finish({"a.txt": "text", "b.bin": b"\x00"}, {"accuracy": 0.5})
+    assert (run / "a.txt").read_text() == "text" and (run / "b.bin").read_bytes() == b"\x00"
+    assert json.loads((run / "metrics.json").read_text()) == {"accuracy": 0.5}
+    assert json.loads((run / "config.json").read_text()) == {"x": 1}
+    assert sorted(p.name for p in run.iterdir()) == ["a.txt", "b.bin", "config.json", "metrics.json"]
+    refused("finished run: --overwrite", run)
+    refused("finished already", run, resume=True)
+
+    own = tmp_path / "photographs"
+    own.mkdir()
+    (own / "config.json").write_text("a user's own")
+    refused("not empty and not the folder of a run", own, overwrite=True)
+
+
+def test_an_old_run_stays_until_the_new_one_is_finished(tmp_path, capsys):
+    run = tmp_path / "run"
+    RunFolder(run, {"x": 1}).finish({"a.txt": "old"}, {"x": 1})
+    (run / "notes.txt").write_text("a user's own")
+    old = files(run)
+    with pytest.raises(Interrupted):
+        fit(RunFolder(run, {"x": 2}, overwrite=True), 5, stop_after=2)
+    folder = RunFolder(run, {"x": 2}, resume=True)
+    assert files(run) == old | {folder.checkpoint: folder.checkpoint.read_bytes()}
+    refused("unfinished run: --resume continues", run, {"x": 2})
+    fit(folder, 5)
+    folder.finish({"a.txt": "new"}, {"x": 2})
+    assert {path.name: content for path, content in files(run).items()} == {
+        "a.txt": b"new", "notes.txt": b"a user's own", "config.json": b'{\n  "x": 2\n}\n',
+        "metrics.json": b'{\n  "x": 2\n}\n'}
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda data: data[:100],
+    lambda data: data[:-1],
+    lambda data: b"",
+    lambda data: b"not a checkpoint",
+    lambda data: save({"model.0.weight": np.zeros(3)}),
+    lambda data: save(load(data), {"config": "x"}),
+    *(lambda data, key=key: save(load(data), {k: v for k, v in metadata(data).items() if k != key})
+      for key in ("config", "rng", "columns", "step")),
+    *(lambda data, name=name: save({k: v for k, v in load(data).items() if k != name}, metadata(data))
+      for name in ("model.0.weight", "optimizer.steps", "optimizer.mean", "history.epoch")),
+    lambda data: save(load(data) | {"model.2.weight": np.zeros((1, 6), np.float32)}, metadata(data)),
+    lambda data: save(load(data) | {"optimizer.mean": np.zeros(7, np.float32)}, metadata(data)),
+    *(lambda data, rng=rng: save(load(data), metadata(data) | {"rng": rng})
+      for rng in ("null", '{"bit_generator": "MT19937"}')),
+])
+def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path, capsys, spoil):
+    run = tmp_path / "run"
+    straight = fit(RunFolder(tmp_path / "straight", {"x": 1}), 5)[0]
+    with pytest.raises(Interrupted):
+        fit(RunFolder(run, {"x": 1}), 5, stop_after=3)
+    checkpoint = run / "checkpoint.safetensors"
+    checkpoint.write_bytes(spoil(checkpoint.read_bytes()))
+    refused("checkpoint.safetensors: (is damaged|does not fit) .*: --overwrite starts again", run, resume=True)
+    again, _ = fit(RunFolder(run, {"x": 1}, overwrite=True), 5)
+    assert all(np.array_equal(again[name], straight[name]) for name in straight)
+
+
+def metadata(data):
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8:8 + length])["__metadata__"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    refused("file is not a folder", tmp_path / "file")
+    refused("link is not a folder", tmp_path / "link")
+    refused("file/run cannot be written: Not a directory", tmp_path / "file" / "run")
+    with pytest.raises(BadInput, match="/proc/run cannot be written: No such file"):
+        RunFolder(Path("/proc/run"), {})
+
+
+def test_ctrl_c_is_told_to_go_on_only_where_that_would_work(tmp_path, capsys):
+    """What is there while nothing is saved yet: a checkpoint of the run that is overwritten, or a damaged one."""
+    stopped(tmp_path / "run")
+    for config, kind in (({"x": 1}, Interrupted), ({"x": 2}, KeyboardInterrupt)):
+        with pytest.raises(KeyboardInterrupt) as caught, RunFolder(tmp_path / "run", config, overwrite=True):
+            raise KeyboardInterrupt
+        assert caught.type is kind
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"")
+    with pytest.raises(KeyboardInterrupt) as caught, RunFolder(tmp_path / "run", {"x": 1}, overwrite=True):
+        raise KeyboardInterrupt
+    assert caught.type is KeyboardInterrupt
+
+
+def test_where_a_run_goes_on_is_said(tmp_path, capsys):
+    def said(path, resume=True):
+        lines = []
+        RunFolder(tmp_path / path, {"x": 1}, resume).restore(problem()[0], lines.append)
+        return lines
+
+    assert said("run", resume=False) == []
+    assert said("run") == [f"There is no checkpoint in {tmp_path / 'run'}: starting from the beginning."]
+    stopped(tmp_path / "run")
+    assert said("run") == ["Continuing after step 2 of epoch 1."]
+    state = dataclasses.replace(problem()[0], history=[{"epoch": 1}])
+    RunFolder(tmp_path / "run", {"x": 1}, overwrite=True).save(state)
+    assert said("run") == ["Continuing after epoch 1."]
+
+
+def test_numbers_that_are_not_finite_are_not_kept(tmp_path):
+    state = dataclasses.replace(problem()[0], step=2)
+    folder = RunFolder(tmp_path / "run", {"x": 1})
+    folder.save(state)
+    before = files(tmp_path)
+    state.optimizer.square[3] = np.inf
+    with pytest.raises(Diverged, match="after epoch 0, step 2: not finite: optimizer.square"):
+        folder.save(state)
+    with pytest.raises(Diverged, match="a metric is not finite"):
+        folder.finish({"a.txt": "text"}, {"test": {"accuracy": float("nan")}})
+    assert files(tmp_path) == before
+
+
+def test_a_run_can_be_followed_in_any_thread(tmp_path):
+    """A worker of a cluster trains in a thread, which may not handle signals."""
+    straight, _ = fit(RunFolder(tmp_path / "a", {"x": 1}), 3)
+    with ThreadPoolExecutor(1) as pool:
+        threaded, _ = pool.submit(fit, RunFolder(tmp_path / "b", {"x": 1}), 3).result()
+    assert all(np.array_equal(threaded[name], straight[name]) for name in straight)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write(path, "old")
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(BadInput, match="cannot be written .No space left on device"):
+        write(path, "new")
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_renamed_is_on_the_disk_and_so_are_the_new_names(tmp_path, monkeypatch):
+    calls = []
+
+    def fsync(number):
+        calls.append("a folder" if stat.S_ISDIR(os.fstat(number).st_mode) else os.fstat(number).st_size)
+
+    def replace(old, new, replace=os.replace):
+        calls.append(new.name)
+        replace(old, new)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    monkeypatch.setattr("os.replace", replace)
+    write_all(tmp_path / "run", {"a": "four", "b": b"six  6"})
+    assert calls == [4, 6, "a", "b", "a folder"]
+
+
+# -- progress and options -----------------------------------------------------------------------------------------
+
+
+def shown(terminal):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100)
+    records = [{"epoch": epoch, "loss": 1 / epoch} for epoch in range(41, 81)]
+    steps = [step for record in records for step in (None, record)]
+    assert list(show(iter(steps), 40, 80, lambda r: f"loss {r['loss']:.3f}", console)) == steps
+    return out.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal():
+    lines = shown(terminal=False).splitlines()
+    assert 4 <= len(lines) <= 11
+    assert lines[-1] == "epoch 80/80, 0 s left: loss 0.013"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_bar_on_a_terminal():
+    text = shown(terminal=True)
+    assert "\x1b[" in text and "80/80" in text and "loss 0.013" in text
+
+
+def test_the_folders_name_holds_what_is_not_at_its_default():
+    config = CovidOptions(cell="gru", L=7, seed=3, csv="/some where/käse 1.csv", split="random", resume=True)
+    name = default_folder(config, "covid-gru-L7", "cell", "L")
+    assert str(name) == "runs/covid-gru-L7-csv-käse_1-split-random-seed-3"
+    assert "resume" not in identity(config) and identity(config)["seed"] == 3
+
+
+@pytest.mark.parametrize("options, says", [
+    (CovidOptions(lr=float("nan")), "--lr: nan is outside 1e-12..10"),
+    (CovidOptions(lr=-1.0), "--lr: -1.0 is outside"),
+    (CovidOptions(L=0), "--L: 0 is outside 1..1000"),
+    (CovidOptions(threshold=2.0), "--threshold: 2.0 is outside -1..0.9999"),
+    (VaeOptions(kl=-0.5), "--kl: -0.5 is outside 0..1000000"),
+    (VaeOptions(epochs=0), "--epochs: 0 is outside"),
+])
+def test_an_option_out_of_its_range_is_refused_by_name(options, says):
+    with pytest.raises(BadInput, match=says):
+        check_ranges(options)
+    check_ranges(type(options)())
+
+
+@pytest.mark.parametrize("options", [CovidOptions(L=1), CovidOptions(L=1000), VaeOptions(kl="learned"),
+                                     VaeOptions(kl=0), VaeOptions(epochs=None), VaeOptions(epochs=1)])
+def test_the_bounds_of_a_range_and_words_in_place_of_numbers_are_allowed(options):
+    check_ranges(options)

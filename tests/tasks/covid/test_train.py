@@ -1,0 +1,135 @@
+"""The sequence study from data to files, on the simulated epidemic; its published numbers, on the real counts."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from sklearn.linear_model import LogisticRegression
+
+import nn
+from tasks.covid import train as covid
+
+SHORT = {"cell": "gru", "L": 3, "csv": "simulated", "epochs": 3, "hidden": 4}
+
+
+def prepare(config, log):
+    return covid.prepare(config, covid.read(config, log), log)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run on simulated data: its options, its metrics, and what it said."""
+    config = covid.CovidOptions(**SHORT, out=tmp_path_factory.mktemp("covid") / "run")
+    said = io.StringIO()
+    return config, covid.run(config, Console(file=said, width=200)), said.getvalue()
+
+
+def test_a_run_writes_all_that_it_promises(finished):
+    config, metrics, _ = finished
+    assert sorted(path.name for path in config.out.iterdir()) == [
+        "accuracy.png", "config.json", "correlation.png", "correlation_excerpt.png", "history.csv", "loss.png",
+        "metrics.json", "model.safetensors", "probabilities.csv", "world_map.svg"]
+    assert json.loads((config.out / "metrics.json").read_text()) == metrics
+    history = pd.read_csv(config.out / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3]
+    for part in ("train", "test"):
+        assert history[f"{part}_accuracy"].iloc[-1] == pytest.approx(metrics[part]["accuracy"])
+        assert history[f"{part}_loss"].iloc[-1] == pytest.approx(metrics[part]["log_loss"], rel=1e-5)
+    for name in ("accuracy", "loss", "correlation", "correlation_excerpt"):
+        assert (config.out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_simulated_data_says_so_wherever_it_shows(finished):
+    config, metrics, said = finished
+    assert metrics["data"]["simulated"] is True and "simulated" in metrics["data"]["source"]
+    assert "simulated" in (config.out / "world_map.svg").read_text()
+    assert "simulated" in said and "simulated" in (config.out / "config.json").read_text()
+
+
+def test_the_saved_weights_give_the_saved_probabilities(finished):
+    config, metrics, _ = finished
+    model = covid.Classifier("gru", 4, 1, np.random.default_rng(99))
+    model.load(config.out / "model.safetensors")
+    assert metrics["parameters"] == sum(p.size for p in model.parameters())
+    new_cases = covid.load_cases("simulated").new_cases
+    saved = pd.read_csv(config.out / "probabilities.csv", keep_default_na=False)  # Namibia's code is "na"
+    assert list(saved["country"]) == list(new_cases.columns)
+    assert set(saved["last_day"]) == {"2020-04-12"} and "na" in set(saved["iso2"])
+    x = covid.inputs(new_cases.to_numpy()[-3:].T)
+    logits = model(nn.Tensor(x)).data
+    np.testing.assert_allclose(saved["probability"], 1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), rtol=1e-5)
+
+
+def test_the_rule_and_the_majority_stand_beside_the_network(finished):
+    config, metrics, _ = finished
+    data = prepare(config, lambda line: None)
+    for part, windows in (("train", data.train), ("test", data.test)):
+        up = np.array([values[2] < values[1] for values in windows.values])
+        assert metrics["baselines"]["rule"][part]["accuracy"] == pytest.approx((up == windows.label).mean())
+        assert metrics["baselines"]["rule"][part]["log_loss"] is None
+        assert metrics[part]["majority"] == pytest.approx(max(windows.label.mean(), 1 - windows.label.mean()))
+
+
+@pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")  # of scikit-learn 1.7, with a newer SciPy
+def test_logistic_regression_is_trained_to_the_end(finished):
+    config, metrics, _ = finished
+    data = prepare(config, lambda line: None)
+    oracle = LogisticRegression(C=np.inf, max_iter=5000).fit(covid.inputs(data.train.values)[:, :, 0], data.train.label)
+    p = oracle.predict_proba(covid.inputs(data.test.values)[:, :, 0])[:, 1]
+    found = metrics["baselines"]["logistic_regression"]["test"]
+    expected = covid.classification(data.test.label, p)
+    for name in ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "brier"):
+        assert found[name] == pytest.approx(expected[name], abs=0.01), name
+
+
+def test_microbatches_change_nothing_but_memory(monkeypatch):
+    config = covid.CovidOptions(L=3, csv="simulated", hidden=4)
+    windows = prepare(config, lambda line: None).train[:1500]
+    results = []
+    for size in (100, 10_000):
+        monkeypatch.setattr(covid, "MICRO_BATCH", size)
+        state = covid.build(config)
+        list(covid.train(state, windows, epochs=3))
+        results.append(covid.predict(state.model, covid.inputs(windows.values)))
+    np.testing.assert_allclose(*results, atol=1e-5)
+
+
+def test_the_random_split_says_that_it_leaks():
+    lines = []
+    prepare(covid.CovidOptions(csv="simulated", split="random"), lines.append)
+    assert any("leaks" in line for line in lines)
+
+
+def test_a_threshold_that_keeps_nobody_is_refused():
+    with pytest.raises(covid.BadInput, match="--threshold"):
+        prepare(covid.CovidOptions(csv="simulated", threshold=0.9999), lambda line: None)
+
+
+def test_the_same_seed_gives_the_same_bytes(finished):
+    config, metrics, _ = finished
+    again = covid.run(covid.CovidOptions(**SHORT, out=Path("again")), Console(file=io.StringIO()))
+    assert {**again, "seconds_per_epoch": 0} == {**metrics, "seconds_per_epoch": 0}
+    for name in ("model.safetensors", "probabilities.csv", "world_map.svg"):
+        assert (Path("again") / name).read_bytes() == (config.out / name).read_bytes()
+
+
+@pytest.mark.realdata
+def test_published_facts_of_the_real_counts():
+    data = prepare(covid.CovidOptions(L=5), lambda line: None)
+    assert (len(data.correlations), len(data.kept), len(data.windows)) == (185, 179, 13_604)
+    assert round(100 * data.windows.label.mean(), 1) == 21.9
+
+
+@pytest.mark.realdata
+def test_the_network_learns_what_is_there_to_learn():
+    """At L = 7 with the time split, other methods reach a ROC AUC of 0.729 on the test days."""
+    config = covid.CovidOptions(cell="lstm", L=7)
+    data = prepare(config, lambda line: None)
+    state = covid.build(config)
+    list(covid.train(state, data.train, config.epochs))
+    found = covid.classification(data.test.label, covid.predict(state.model, covid.inputs(data.test.values)))
+    assert found["roc_auc"] > 0.71
