@@ -14,6 +14,8 @@
     gradcheck.py   is this gradient right?
 """
 
+__version__ = "0.2.0"
+
 from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, no_grad, op, pow,
                        power, reshape, scatter, sub, sum, swapaxes)
 from nn.ops import (abs, clip, concatenate, exp, expm1, linear, log1p, log_softmax, logsumexp, max, maximum, mean, min,

@@ -22,7 +22,7 @@ import safetensors.numpy
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "tests" / "reference"
-everything = SimpleNamespace(**runpy.run_path(str(REFERENCE / "everything.py")))  # no package: run by hand, too
+all_layers = SimpleNamespace(**runpy.run_path(str(REFERENCE / "all_layers.py")))  # no package: run by hand, too
 WEIGHTS = REFERENCE / "weights.safetensors"
 with safetensors.safe_open(REFERENCE / "answers.safetensors", "np") as file:
     ANSWERS, INFO = {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["info"])
@@ -35,9 +35,9 @@ def contents(path):
 
 
 def test_what_pytorch_saved_answers_the_same_in_nn():
-    model = everything.Everything()
+    model = all_layers.Everything()
     model.load(WEIGHTS)
-    said = everything.answers(model, **everything.questions())
+    said = all_layers.answers(model, **all_layers.questions())
     assert said.keys() == ANSWERS.keys()
     for name, tensor in said.items():
         assert tensor.dtype == np.float32
@@ -45,7 +45,7 @@ def test_what_pytorch_saved_answers_the_same_in_nn():
 
 
 def test_what_nn_saves_is_what_pytorch_saved():
-    model = everything.Everything()
+    model = all_layers.Everything()
     model.load(WEIGHTS)
     model.save("model.safetensors")
     assert contents("model.safetensors") == contents(WEIGHTS)
@@ -53,7 +53,7 @@ def test_what_nn_saves_is_what_pytorch_saved():
 
 
 def test_there_and_back_again_every_bit_is_kept():
-    model, other = everything.Everything(seed=1), everything.Everything(seed=2)
+    model, other = all_layers.Everything(seed=1), all_layers.Everything(seed=2)
     special = np.array([-0.0, np.nan, np.inf, -np.inf, 1e-45], np.float32)
     model.layers["RNN 3 5 1 False True"].bias_ih_l0.data[...] = special
     model.save("model.safetensors")
@@ -66,7 +66,7 @@ def test_there_and_back_again_every_bit_is_kept():
 def test_weights_of_another_type_come_in_the_models(dtype):
     arrays = safetensors.numpy.load_file(WEIGHTS)
     safetensors.numpy.save_file({name: a.astype(dtype) for name, a in arrays.items()}, "other.safetensors")
-    model = everything.Everything()
+    model = all_layers.Everything()
     model.load("other.safetensors")
     for name, p in model.named_parameters():
         assert p.dtype == np.float32
@@ -82,7 +82,7 @@ class Bomb:
     pickle.dumps({"weight": Bomb()}), WEIGHTS.read_bytes()[:-1], WEIGHTS.read_bytes()[:7], b""],
     ids=["a pickle", "cut short", "cut in the header", "empty"])
 def test_what_is_no_safetensors_file_is_refused_and_not_run(damaged):
-    model = everything.Everything()
+    model = all_layers.Everything()
     before = model.state_dict()
     Path("model.safetensors").write_bytes(damaged)
     with pytest.raises(safetensors.SafetensorError):

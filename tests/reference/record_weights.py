@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/reference/record_weights.py
 
-writes beside this script weights.safetensors, the twin of everything.py as PyTorch saves it, and answers.safetensors,
+writes beside this script weights.safetensors, the twin of all_layers.py as PyTorch saves it, and answers.safetensors,
 what it answers: tests/nn/test_weights_travel.py holds nn to both. Then it goes the other way. What nn saved is loaded
 in PyTorch by load_state_dict, strictly, and the two must answer the same.
 
@@ -15,7 +15,7 @@ import json
 import tempfile
 from pathlib import Path
 
-import everything
+import all_layers
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
@@ -40,7 +40,7 @@ class VAE(torch.nn.Module):
 
 
 class Classifier(torch.nn.Module):
-    """That of tasks/covid.py."""
+    """The classifier of tasks/covid/train.py."""
 
     def __init__(self, cell, hidden, layers):
         super().__init__()
@@ -52,22 +52,22 @@ class Classifier(torch.nn.Module):
 
 
 class Everything(torch.nn.Module):
-    """That of everything.py."""
+    """That of all_layers.py."""
 
     def __init__(self):
         super().__init__()
         self.layers = torch.nn.ModuleDict({name: getattr(torch.nn, cls)(*sizes, **options)
-                                           for name, (cls, sizes, options) in everything.LAYERS.items()})
-        self.sequential = torch.nn.Sequential(torch.nn.Linear(everything.I, everything.H), torch.nn.ReLU(),
-                                              torch.nn.Linear(everything.H, 2))
-        self.vae = VAE(*everything.VAE_SIZES)
+                                           for name, (cls, sizes, options) in all_layers.LAYERS.items()})
+        self.sequential = torch.nn.Sequential(torch.nn.Linear(all_layers.I, all_layers.H), torch.nn.ReLU(),
+                                              torch.nn.Linear(all_layers.H, 2))
+        self.vae = VAE(*all_layers.VAE_SIZES)
         self.classifiers = torch.nn.ModuleDict({cell: Classifier(*sizes)
-                                                for cell, sizes in everything.CLASSIFIERS.items()})
+                                                for cell, sizes in all_layers.CLASSIFIERS.items()})
 
 
 def ask(model: Everything) -> dict[str, np.ndarray]:
     with torch.no_grad():
-        said = everything.answers(model, **{key: torch.tensor(x) for key, x in everything.questions().items()})
+        said = all_layers.answers(model, **{key: torch.tensor(x) for key, x in all_layers.questions().items()})
     return {name: np.ascontiguousarray(tensor) for name, tensor in said.items()}
 
 
@@ -82,14 +82,14 @@ def from_pytorch() -> None:
 
 
 def to_pytorch() -> None:
-    ours, theirs = everything.Everything(seed=1), Everything()
+    ours, theirs = all_layers.Everything(seed=1), Everything()
     with tempfile.TemporaryDirectory() as folder:
         ours.save(Path(folder) / "model.safetensors")
         theirs.load_state_dict(safetensors.torch.load_file(Path(folder) / "model.safetensors"), strict=True)
     for (name, p), q in zip(ours.named_parameters(), theirs.state_dict().values(), strict=True):
         np.testing.assert_array_equal(p.data, q.numpy(), name)
     said = ask(theirs)
-    for name, tensor in everything.answers(ours, **everything.questions()).items():
+    for name, tensor in all_layers.answers(ours, **all_layers.questions()).items():
         np.testing.assert_allclose(tensor.data, said[name], 1e-5, 1e-6, err_msg=name)
     print(f"{len(theirs.state_dict())} tensors that nn saved are PyTorch's, and {len(said)} answers are the same")
 
