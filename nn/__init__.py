@@ -7,6 +7,7 @@
     module.py      parameters by walking attributes
     cells.py       one step of RNN, LSTM, GRU in plain ops
     fused.py       the second kind of op: a layer at once, differentiated by hand
+    memory.py      memory that is used again
     sequence.py    RNN, LSTM, GRU over a whole sequence, with back-propagation through time by hand
     layers.py      Linear, Dropout, LayerNorm, RNN, LSTM, GRU
     optim.py       SGD, RMSprop, Adam, AdamW, clipping, schedules
@@ -17,7 +18,7 @@
 __version__ = "0.2.0"
 
 from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, no_grad, op, pow,
-                       power, reshape, scatter, sub, sum, swapaxes)
+                       reshape, scatter, sub, sum, swapaxes)
 from nn.ops import (abs, clip, concatenate, exp, expm1, linear, log1p, log_softmax, logsumexp, max, maximum, mean, min,
                     minimum, pad, relu, sigmoid, softmax, split, sqrt, stack, tanh, transpose, var, where)
 from nn.losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, mse_loss,

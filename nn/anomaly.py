@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from nn.backward import gradients, history
+from nn.fused import hand_on
 from nn.tensor import Tensor
 
 
@@ -23,26 +24,26 @@ def find_anomaly(y: Tensor) -> str | None:
     tensors = history(y)
     for t in tensors:
         if not np.isfinite(t.data).all():
-            return f"a parameter or an input of shape {t.shape}" if t.source is None else _forward(t)
+            return f"a parameter or an input of shape {t.shape}" if t.node is None else _forward(t)
     everything = {t.birth for t in tensors}
     for t, g in gradients(y, np.ones_like(y.data), everything, retain_graph=True, create_graph=False):
         if not isinstance(g, dict) and not np.isfinite(g).all():  # newest first: what used t was still right
-            users = {_name(u) for u in tensors if u.source is not None and any(x is t for x in u.source[-1])}
+            users = {_name(u) for u in tensors if u.node is not None and any(x is t for x in u.node.parents)}
             return f"backward through {' or '.join(sorted(users))}: the gradient of its argument {t.shape}"
     return None
 
 
 def _forward(t):
-    arrays = _of_the_op(t).source[2]
+    arrays = _node(t).arrays
     shapes = ", ".join(str(np.shape(x)) for x in arrays if isinstance(x, np.ndarray))
     wrong = [i for i, x in enumerate(arrays) if isinstance(x, np.ndarray) and not np.isfinite(x).all()]
     return f"{_name(t)} of {shapes}" + (f", whose argument {wrong[0]} already is not finite" if wrong else "")
 
 
-def _of_the_op(t):
-    """The node of the op itself, where t is one of several results."""
-    return t.source[1][0] if t.source[0].__name__ == "_pull_part" else t
+def _node(t):
+    """The node of the op that made t, also where t is one of several results."""
+    return t.node.args[0].node if t.node.pullback is hand_on else t.node
 
 
 def _name(t):
-    return _of_the_op(t).source[0].__name__
+    return _node(t).pullback.__name__

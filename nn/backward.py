@@ -1,18 +1,42 @@
 """The walk back through a graph: in which order, and how contributions add up. The heart of back-propagation.
 
-A Tensor that an op made has a `source` (pull, args, arrays, kwargs, parents): the op's `pull`, which turns the
-gradient of the result into those of the arguments that are wanted; the arguments; the same as plain arrays; and among
-the arguments, the Tensors that need a gradient, with None for the others. `birth` numbers Tensors in the order in
-which they were made.
-
 Read next: ops.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-USED = object()  # the source of a Tensor whose graph was taken apart
+
+class Node(NamedTuple):
+    """What a Tensor remembers of the op that made it.
+
+        b = a + a        c ---- node: pullback of add, parents (b, b)
+        c = b + b                                               |
+                         b ---- node: pullback of add, parents (a, a)
+                                                                |
+                         a ---- node: None, as it was made by hand
+
+    pullback    (g, y, args, kwargs, parents) -> for each argument the gradient, given the gradient g of the result y;
+                None where the parent is None. The arguments are arrays, or Tensors where a backward pass is recorded
+    args        the arguments of the op, as they were given
+    arrays      the same, with its array in the place of each Tensor
+    kwargs      the keyword arguments
+    parents     for each argument the Tensor itself, if it needs a gradient, else None
+
+    A node is data, and its pullback a function of the op that is shared by all calls: a closure made by each call would
+    cost more, and if it held its own result, the reference cycle would keep the graph alive.
+    """
+
+    pullback: Callable
+    args: tuple
+    arrays: list
+    kwargs: dict
+    parents: list
+
+
+USED = object()  # the node of a Tensor whose graph was taken apart
 
 
 def history(y) -> list:
@@ -22,11 +46,11 @@ def history(y) -> list:
     """
     found, stack = {y.birth: y}, [y]
     while stack:  # no recursion: a graph may be 100,000 ops deep
-        source = stack.pop().source
-        if source is USED:
+        node = stack.pop().node
+        if node is USED:
             raise RuntimeError("this graph was used by an earlier backward pass: give that one retain_graph=True")
-        if source is not None:
-            for x in source[-1]:
+        if node is not None:
+            for x in node.parents:
                 if x is not None and x.birth not in found:
                     found[x.birth] = x
                     stack.append(x)
@@ -40,15 +64,16 @@ def gradients(y, g, targets: set[int] | None, retain_graph: bool, create_graph: 
     create_graph (and g a Tensor) they are Tensors, as the vjps then work on the Tensors of the graph.
 
     Why an order is needed:  b = a + a;  c = b + b.  b's gradient has two contributions, one for each time that c
-    uses it. Were b asked for its vjp at the first, a would be given half of it, and then the whole once more. So
-    all that uses b must come before b. An op's arguments are older than its result: newest first is such an order.
+    uses it. If b's vjp ran after the first contribution only, a would receive half the gradient, and later too much.
+    So everything that uses b must come before b. The arguments of an op are older than its result, so "newest first"
+    is such an order.
     """
     tensors = history(y)
     needed = None
     if targets is not None:  # only the paths that lead to a target
         needed = set(targets)
         for t in tensors:
-            if t.source is not None and any(x is not None and x.birth in needed for x in t.source[-1]):
+            if t.node is not None and any(x is not None and x.birth in needed for x in t.node.parents):
                 needed.add(t.birth)
     grads = {y.birth: g}
     owned = set()  # a first contribution is borrowed: it may be someone else's array; a sum is ours to add to
@@ -57,18 +82,19 @@ def gradients(y, g, targets: set[int] | None, retain_graph: bool, create_graph: 
         g = grads.pop(t.birth, None)
         if g is None:
             continue
-        source = t.source
-        if source is None if targets is None else t.birth in targets:
+        node = t.node
+        is_target = node is None if targets is None else t.birth in targets
+        if is_target:
             yield t, g
-        if source is None:
+        if node is None:
             continue
-        pull, args, arrays, kwargs, parents = source
+        pullback, args, arrays, kwargs, parents = node
         if needed is not None:
             parents = [x if x is not None and x.birth in needed else None for x in parents]
             if all(x is None for x in parents):
                 continue
-        dxs = pull(g, t, args, kwargs, parents) if create_graph else pull(g, t.data, arrays, kwargs, parents)
-        for x, dx in zip(parents, dxs):  # noqa: B905 (a pull may stop after the last that has a derivative)
+        dxs = pullback(g, t, args, kwargs, parents) if create_graph else pullback(g, t.data, arrays, kwargs, parents)
+        for x, dx in zip(parents, dxs):  # noqa: B905 (a pullback may stop after the last argument with a derivative)
             if x is None:
                 continue
             birth = x.birth
@@ -80,4 +106,4 @@ def gradients(y, g, targets: set[int] | None, retain_graph: bool, create_graph: 
                 grads[birth] = grads[birth] + dx
                 owned.add(birth)
         if not retain_graph:
-            t.source = USED
+            t.node = USED

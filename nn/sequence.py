@@ -21,47 +21,10 @@ Read next: layers.py.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import deque
-
 import numpy as np
 
 from nn.fused import fused
-
-# -- borrowed memory ------------------------------------------------------------------------------------------
-
-_shelf: deque[np.ndarray] = deque(maxlen=16)
-
-
-class _Loan:
-    """Memory that goes back to the shelf when the last array that looks into it is gone: numpy keeps it until then."""
-
-    def __init__(self, memory):
-        self.memory = memory
-        self.__array_interface__ = memory.__array_interface__
-
-    def __del__(self, shelf=_shelf):
-        shelf.append(self.memory)
-
-
-def _borrow(dtype, *shapes):
-    """Uninitialised arrays, cut from one piece of memory: from the shelf, if there is one of this size."""
-    sizes = [math.prod(shape) for shape in shapes]
-    total, memory = sum(sizes), None
-    for _ in range(len(_shelf)):
-        try:
-            candidate = _shelf.popleft()
-        except IndexError:  # another thread took it
-            break
-        if candidate.size == total and candidate.dtype == dtype:
-            memory = candidate
-            break
-        _shelf.append(candidate)
-    whole = np.asarray(_Loan(np.empty(total, dtype) if memory is None else memory))
-    ends = itertools.accumulate(sizes)
-    return [whole[end - size:end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
-
+from nn.memory import borrow
 
 # -- what the three have in common ----------------------------------------------------------------------------
 
@@ -101,7 +64,7 @@ def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
     wanted_x, wanted_h0 = wanted[:2]
     L, K, N = hx.shape[0] - 1, *hx.shape[1:]
     reach = K - 1 if wanted_x else H
-    dh, dhx, dx = _borrow(hx.dtype, (H, N), (reach, N), (L, reach - H, N))
+    dh, dhx, dx = borrow(hx.dtype, (H, N), (reach, N), (L, reach - H, N))
     dh[...] = 0 if gh_n is None else gh_n.T
     if gh is not None:
         gh = (gh[:, ::-1] if reverse else gh).transpose(1, 2, 0)
@@ -147,7 +110,7 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
     N, L, _ = x.shape
     H = h0.shape[1]
     W = np.concatenate((weight_hh, weight_ih, (bias_ih + bias_hh)[:, None]), 1)
-    hx, = _borrow(np.result_type(x, h0, W), (L + 1, W.shape[1], N))
+    hx, = borrow(np.result_type(x, h0, W), (L + 1, W.shape[1], N))
     _fill(hx, x, h0, ended, reverse)
     for t in range(L):
         h = hx[t + 1, :H]
@@ -156,7 +119,7 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         _hold(hx, t, H, ended)
 
     def backward(g, wanted):
-        da, = _borrow(hx.dtype, (H, N))
+        da, = borrow(hx.dtype, (H, N))
 
         def step(t, dh):
             h = hx[t + 1, :H]
@@ -190,7 +153,7 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
     half_W = W.copy()
     half_W[:3 * H] *= 0.5
     # A step's rows are i f o g c, with the c before it: [i f] * [g c] is one call, and so are both its derivatives.
-    hx, steps, tanh_c, products = _borrow(np.result_type(x, h0, c0, W), (L + 1, W.shape[1], N), (L + 1, 5 * H, N),
+    hx, steps, tanh_c, products = borrow(np.result_type(x, h0, c0, W), (L + 1, W.shape[1], N), (L + 1, 5 * H, N),
                                           (L, H, N), (2 * H, N))
     _fill(hx, x, h0, ended, reverse)
     steps[0, 4 * H:] = c0.T
@@ -210,7 +173,7 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
 
     def backward(g, wanted):
         gh, gh_n, gc_n = g
-        d, slope, dc, spare = _borrow(hx.dtype, (5, H, N), (4 * H, N), (H, N), (H, N))
+        d, slope, dc, spare = borrow(hx.dtype, (5, H, N), (4 * H, N), (H, N), (H, N))
         da = d[:4].reshape(4 * H, N)
         d[4] = 0 if gc_n is None else gc_n.T  # i f o g, and the c before the step
 
@@ -257,7 +220,7 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
     W = W.reshape(4 * H, H + I + 1)
     half_W = W.copy()
     half_W[H:3 * H] *= 0.5
-    hx, steps, spare = _borrow(np.result_type(x, h0, W), (L + 1, H + I + 1, N), (L, 4 * H, N), (H, N))
+    hx, steps, spare = borrow(np.result_type(x, h0, W), (L + 1, H + I + 1, N), (L, 4 * H, N), (H, N))
     _fill(hx, x, h0, ended, reverse)
     for t in range(L):
         a = np.matmul(half_W, hx[t], out=steps[t])
@@ -274,7 +237,7 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         _hold(hx, t, H, ended)
 
     def backward(g, wanted):
-        d, slope, past = _borrow(hx.dtype, (4, H, N), (2 * H, N), (H, N))
+        d, slope, past = borrow(hx.dtype, (4, H, N), (2 * H, N), (H, N))
         da, (dm, dz, _, dq) = d.reshape(4 * H, N), d
 
         def step(t, dh):

@@ -1,18 +1,17 @@
 """Autograd: what an op is, and the Tensor that remembers where it came from.
 
-A derivative is not worked out by a program here: it is looked up. Every op is a row of a table, its value and,
-for each argument, its vector-Jacobian product (vjp: what a gradient g of the result is worth as one of that
-argument):
+Derivatives are looked up. Every op is a row of a table: its value and, for each argument, its vector-Jacobian product
+(vjp), which turns the gradient g of the result into the gradient of that argument:
 
     mul = op(np.multiply, lambda g, y, a, b: g * b,
                           lambda g, y, a, b: g * a)
 
-Calling an op on Tensors computes the value and remembers the arguments. `backward` goes through these memories
-from the newest to the oldest and asks each op for its vjps. A vjp is written with the same ops, so it works on
-arrays (an ordinary backward pass) and on Tensors (`grad(..., create_graph=True)`: the pass is itself recorded, and
-derivatives of any order come for free).
+Calling an op on Tensors computes the value and remembers the arguments, in a `Node`. `backward` visits the nodes from
+the newest to the oldest and calls their vjps. A vjp is written with the same ops, so it works on arrays (an ordinary
+backward pass) and on Tensors (`grad(..., create_graph=True)`: the pass itself is recorded, so that derivatives of any
+order are possible).
 
-The rows here are those that Python's own operators need and those that undo broadcasting.
+This file has the ops that Python's operators need and those that undo broadcasting.
 Baydin et al. 2018, "Automatic differentiation in machine learning: a survey", section 3.2.
 
 Read next: backward.py, the walk; then ops.py, the rest of the table.
@@ -25,11 +24,12 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from inspect import Parameter, Signature
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from nn.backward import gradients
+from nn.backward import Node, gradients
 
 # -- recording, and the first kind of op ---------------------------------------------------------------------
 
@@ -39,11 +39,12 @@ class _Recording(threading.local):
 
 
 recording = _Recording()
+new_node = tuple.__new__  # Node(...) would call this too, through a function in Python: 0.2 us more
 
 
 @contextmanager
 def no_grad():
-    """Nothing inside is recorded: `with no_grad(): ...`, or `@no_grad()` on a function. A switch for each thread."""
+    """Record nothing inside: `with no_grad(): ...`, or `@no_grad()` on a function. Each thread has its own switch."""
     before, recording.on = recording.on, False
     try:
         yield
@@ -52,29 +53,34 @@ def no_grad():
 
 
 def op(value: Callable, *vjps: Callable) -> Callable:
-    """A differentiable function, out of `value` and its derivatives.
+    """A differentiable function, made of its value and its derivatives.
 
     `value(*args, **kwargs)` sees arrays, never a Tensor, and returns a new array. `vjps[i](g, y, *args, **kwargs)`
     is the gradient of argument i, given the gradient g of the result y: sum_j g[j] dy[j] / dx[i]. Arguments that
-    have a derivative come first; those behind them (an axis, a shape) have none. Broadcasting is none of a vjp's
-    business: a gradient that is larger than its argument is summed to the argument's shape afterwards.
+    have a derivative come first; those after them (an axis, a shape) have none. A vjp may ignore broadcasting: its
+    result is summed back to the shape of the argument.
 
     The function that is returned takes arrays, numbers and Tensors. With a Tensor among its arguments the result
-    is a Tensor; without one it is just `value`'s array.
+    is a Tensor; without one it is the array of `value`.
 
     It raises what `value` raises, a ValueError or IndexError with the op's name and the shapes before it, and
     TypeError for a Tensor with requires_grad in the place of an argument that has no derivative.
     """
     name = value.__name__.strip("_")
+    ufunc = isinstance(value, np.ufunc)
+    if not ufunc:
+        value.__qualname__ = name  # Python's own messages about wrong arguments then name the op
 
-    def pull(g, y, args, kwargs, wanted):
+    def pullback(g, y, args, kwargs, parents):
         return [None if parent is None else unbroadcast(vjp(g, y, *args, **kwargs), x, name)
-                for vjp, x, parent in zip(vjps, args, wanted)]  # noqa: B905 (behind the last vjp nothing is wanted)
+                for vjp, x, parent in zip(vjps, args, parents)]  # noqa: B905 (no parent needs more than the vjps)
 
-    pull.__name__ = name
+    pullback.__name__ = name
 
     @functools.wraps(value, updated=())
-    def apply(*args, **kwargs):
+    def differentiable(*args, **kwargs):
+        if ufunc and kwargs:
+            raise TypeError(f"{name} takes no keyword argument {next(iter(kwargs))!r}")
         arrays, parents, lifted, tracked = [], [], False, False
         for x in args:
             if isinstance(x, Tensor):
@@ -93,15 +99,17 @@ def op(value: Callable, *vjps: Callable) -> Callable:
         if not lifted:
             return y
         if not (tracked and recording.on):
-            return tensor(y)
+            return result(y)
         if len(args) > len(vjps) and any(x is not None for x in parents[len(vjps):]):
             raise TypeError(f"{name} has no derivative for its argument {len(vjps)}: pass an array, x.data")
-        return tensor(y, (pull, args, arrays, kwargs, parents))
+        return result(y, new_node(Node, (pullback, args, arrays, kwargs, parents)))
 
-    apply.__name__ = apply.__qualname__ = name
-    if isinstance(value, np.ufunc):
-        apply.__doc__ = f"np.{name}, element by element, with broadcasting."
-    return apply
+    differentiable.__name__ = differentiable.__qualname__ = name
+    if ufunc:  # numpy's own signature has out=, where=, dtype=, ..., which an op does not take
+        names = ("x",) if value.nin == 1 else ("a", "b")
+        differentiable.__signature__ = Signature([Parameter(x, Parameter.POSITIONAL_ONLY) for x in names])
+        differentiable.__doc__ = f"np.{name}, element by element, with broadcasting."
+    return differentiable
 
 
 # -- the table: Python's operators, and the ops that undo broadcasting ------------------------------------
@@ -129,7 +137,7 @@ def _sum(x, axis=None, keepdims=False):
     """Sum over `axis`: an int, a tuple of them, or None for all. In this and every reduction a 0-d array has no axis
     (PyTorch: 0 and -1), and an empty tuple names none (PyTorch: all).
     """
-    if x.ndim == 2 and axis in (0, (0,)):  # a bias's gradient; 2 us as a product, 13 as a sum, of (1024, 2)
+    if x.ndim == 2 and axis in (0, (0,)) and x.dtype.kind == "f":  # a bias's gradient, (1024, 2): 2 us, not 13
         y = np.ones(len(x), x.dtype) @ x
         return y[None] if keepdims else y
     return np.add.reduce(x, axis, keepdims=keepdims)  # np.sum, at half its price for a small array
@@ -163,8 +171,8 @@ def _getitem(x, index):
 def _scatter(g, index, shape):
     """Zeros of `shape` with g added at `index`: an element named twice gets both. The adjoint of x[index]."""
     out = np.zeros(shape, g.dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    if all(isinstance(part, (int, np.integer, slice, type(None), type(...))) for part in parts):
+    indices = index if isinstance(index, tuple) else (index,)
+    if all(isinstance(i, (int, np.integer, slice, type(None), type(...))) for i in indices):
         out[index] = g  # slices and integers name nothing twice
     else:
         np.add.at(out, index, g)
@@ -172,8 +180,17 @@ def _scatter(g, index, shape):
 
 
 def _pow(x, n):
-    """x ** n for a number n."""
     return x**n
+
+
+def _lowered(a, b):
+    """The exponent b - 1 of the derivative of a ** b by a; b where both are 0, as 0 * 0 ** -1 would be nan."""
+    return b - ((a != 0) | (b != 0))
+
+
+def _safe_log(a, b):
+    """log a, the derivative of a ** b by b divided by a ** b; 0 where a ** b is 0, as 0 * log 0 would be nan."""
+    return log(a + ((a == 0) & (b >= 0)))
 
 
 sum = op(_sum, lambda g, y, x, axis=None, keepdims=False: broadcast_to(reshape(g, kept_shape(x, axis)), x.shape))
@@ -190,12 +207,19 @@ mul = op(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 div = op(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 neg = op(np.negative, lambda g, y, x: -g)
 log = op(np.log, lambda g, y, x: g / x)
-pow = op(_pow, lambda g, y, x, n: g * (n * x ** (n - 1)) if n else g * 0)
-# Where a and b are both 0 the exponent is not lowered (0 * 0 ** -1 would be nan); where a is 0, so is y, and log 1
-# stands for log 0.
-power = op(np.power, lambda g, y, a, b: g * b * a ** (b - ((a != 0) | (b != 0))),
-                     lambda g, y, a, b: g * y * log(a + ((a == 0) & (b >= 0))))
+_number_power = op(_pow, lambda g, y, x, n: g * (n * x ** (n - 1)) if n else g * 0)
+_power = op(np.power, lambda g, y, a, b: g * b * a ** _lowered(a, b),
+                      lambda g, y, a, b: g * y * _safe_log(a, b))
 _matmul = op(np.matmul, lambda g, y, a, b: g @ b.mT, lambda g, y, a, b: a.mT @ g)
+
+
+def pow(a, b):
+    """a ** b, element by element, with broadcasting; also with respect to b, if b is a Tensor."""
+    if isinstance(b, (int, float)):
+        return _number_power(a, b)
+    if isinstance(a, (int, float)) and isinstance(b, Tensor):
+        a = np.asarray(a, b.dtype)  # a Python number does not decide the dtype
+    return _power(a, b)
 
 
 def matmul(a, b):
@@ -216,22 +240,29 @@ def matmul(a, b):
 _births = itertools.count()
 
 
+def _comparison(ufunc):
+    """A comparison has no gradient: it returns an array of booleans."""
+    return lambda self, other: ufunc(self.data, _array(other))
+
+
 class Tensor:
     """An array that remembers where it came from.
 
         data            the array; real, or complex for a complex-step check (no vjp takes a conjugate)
         requires_grad   whether gradients with respect to it, or through it, are wanted
         grad            after `backward`, in a Tensor made by hand: the gradient, an array like `data`
-        buffer          where `backward` puts the gradient, if an optimiser has said so, instead of a new array
+        buffer          the array into which `backward` writes the gradient, if an optimiser has set one
+        birth           its number in the order in which Tensors were made: its identity in a graph
+        node            the op that made it and the arguments of that op, see backward.Node; None if made by hand
 
     Numbers and lists of numbers become float32, as in PyTorch; an array keeps its dtype and is shared, not copied.
     Types mix as numpy's do: an array of integers becomes float64 in an exp or a division, and float32 becomes float64
-    beside one, as beside a 0-d array of float64 (PyTorch: float32).
+    together with it, and together with a 0-d array of float64 (PyTorch: float32).
     Ops never work in place: `a += b` makes a new Tensor, and there is no item assignment, so that no value that a
-    gradient will need can change under it. TypeError for requires_grad of integers.
+    gradient will need can change. TypeError for requires_grad of integers.
     """
 
-    __slots__ = ("data", "grad", "buffer", "requires_grad", "birth", "source", "__weakref__")
+    __slots__ = ("data", "grad", "buffer", "requires_grad", "birth", "node", "__weakref__")
     __array_ufunc__ = None  # so that array + Tensor comes to Tensor.__radd__
 
     def __init__(self, data, requires_grad: bool = False, dtype=None):
@@ -246,7 +277,7 @@ class Tensor:
         self.buffer: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.birth = next(_births)
-        self.source = None
+        self.node = None
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
@@ -269,18 +300,13 @@ class Tensor:
         return matmul(other, self)
 
     def __pow__(self, other):
-        return pow(self, other) if isinstance(other, (int, float)) else power(self, other)
+        return pow(self, other)
 
     def __rpow__(self, other):
-        return power(np.asarray(other, self.dtype) if isinstance(other, (int, float)) else other, self)
+        return pow(other, self)
 
-    # Comparisons have no gradient: they give arrays of booleans.
-    __lt__ = lambda self, other: self.data < _array(other)  # noqa: E731
-    __le__ = lambda self, other: self.data <= _array(other)  # noqa: E731
-    __gt__ = lambda self, other: self.data > _array(other)  # noqa: E731
-    __ge__ = lambda self, other: self.data >= _array(other)  # noqa: E731
-    __eq__ = lambda self, other: self.data == _array(other)  # noqa: E731
-    __ne__ = lambda self, other: self.data != _array(other)  # noqa: E731
+    __lt__, __le__, __gt__, __ge__, __eq__, __ne__ = map(_comparison, (
+        np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal))
     __hash__ = object.__hash__
 
     def __len__(self) -> int:
@@ -308,7 +334,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same data without the past: a Tensor through which no gradient flows."""
-        return tensor(self.data)
+        return result(self.data)
 
     def backward(self, g=None, retain_graph: bool = False) -> None:
         """x.grad += d sum(g * self) / dx, for every Tensor x made by hand, with requires_grad, that led to this one.
@@ -332,14 +358,14 @@ class Tensor:
             self.grad = self.buffer
 
 
-def tensor(data, source=None) -> Tensor:
-    """The result of an op: a Tensor, with a past if there is a `source` (see backward.py)."""
+def result(data, node: Node | None = None) -> Tensor:
+    """The result of an op: a Tensor that remembers the op, if there is a node."""
     t = Tensor.__new__(Tensor)
     t.data = data if isinstance(data, np.ndarray) else np.asarray(data)  # numpy turns 0-d results into scalars
     t.grad = t.buffer = None
-    t.requires_grad = source is not None
+    t.requires_grad = node is not None
     t.birth = next(_births)
-    t.source = source
+    t.node = node
     return t
 
 
@@ -376,10 +402,10 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], g=None, *, create_graph: bool
     if y.requires_grad:
         seed = _seed(y, g)
         if create_graph:
-            seed = g if isinstance(g, Tensor) else tensor(seed)
+            seed = g if isinstance(g, Tensor) else result(seed)
         retain_graph = create_graph if retain_graph is None else retain_graph
         walk = gradients(y, seed, {x.birth for x in xs}, retain_graph, create_graph)
         found = {x.birth: dx for x, dx in walk}
     out = [found[x.birth] if x.birth in found else np.zeros_like(x.data) for x in xs]
-    out = tuple(dx if isinstance(dx, Tensor) else tensor(np.array(dx)) for dx in out)  # copies: two x may share one
+    out = tuple(dx if isinstance(dx, Tensor) else result(np.array(dx)) for dx in out)  # copies: two x may share one
     return out[0] if single else out

@@ -40,11 +40,12 @@ PICTURE_OF_NN = {
     "losses": {"tensor", "ops"},
     "module": {"tensor"},
     "cells": {"tensor", "ops", "module"},
-    "fused": {"tensor"},
-    "sequence": {"fused"},
+    "fused": {"backward", "tensor"},
+    "memory": set(),
+    "sequence": {"fused", "memory"},
     "layers": {"tensor", "ops", "module", "sequence"},
     "optim": {"module"},
-    "anomaly": {"backward", "tensor"},
+    "anomaly": {"backward", "fused", "tensor"},
     "gradcheck": {"tensor"},
 }
 

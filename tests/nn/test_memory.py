@@ -25,7 +25,7 @@ def collector_off():
 
 def living() -> int:
     """How many results of ops are alive: Tensors with a past."""
-    return sum(issubclass(type(x), Tensor) and x.source is not None for x in gc.get_objects())
+    return sum(issubclass(type(x), Tensor) and x.node is not None for x in gc.get_objects())
 
 
 def leaf(*shape):
@@ -105,7 +105,7 @@ def test_gradients_to_second_order_let_go():
     dx = grad((nn.exp(x) * x).sum(), x, create_graph=True)
     assert living() > 1
     ddx = grad(dx.sum(), x)
-    assert ddx.source is None
+    assert ddx.node is None
     del dx
     assert living() == 0
 
@@ -126,7 +126,7 @@ def test_without_recording_nothing_is_kept():
     x = leaf(3)
     with nn.no_grad():
         y = nn.exp(nn.tanh(x) * 2)
-    assert living() == 0 and y.source is None
+    assert living() == 0 and y.node is None
 
 
 def test_a_chain_is_released_while_it_is_walked():

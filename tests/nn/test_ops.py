@@ -87,13 +87,13 @@ def test_run_prints_a_row_for_each_and_says_whether_all_are_right(monkeypatch):
     good = [case for case in CASES if case.name in ("exp", "LSTM = LSTMCell")]
     console = Console(record=True, width=150)
     monkeypatch.setattr(gradcheck, "CASES", good)
-    assert gradcheck.run(gradcheck.Gradcheck(), console)
+    assert gradcheck.run(gradcheck.GradcheckOptions(), console)
     text = console.export_text()
     assert text.count("ok") == len(good) and "WRONG" not in text
     assert f"{len(good)} rows, 0 wrong" in text
 
     monkeypatch.setattr(gradcheck, "CASES", [*good, *wrong_cases()[::2]])
-    assert not gradcheck.run(gradcheck.Gradcheck(), console)
+    assert not gradcheck.run(gradcheck.GradcheckOptions(), console)
     text = console.export_text()
     assert text.count("WRONG") == 4 and f"{len(good) + 2} rows, 2 wrong" in text  # in the table and below it
     assert "gradcheck(f, *inputs, seed=0)" in text and "reshape of (5, 7)" in text
@@ -105,10 +105,10 @@ def test_run_prints_a_row_for_each_and_says_whether_all_are_right(monkeypatch):
 @pytest.fixture
 def dtypes_seen(monkeypatch):
     """Every floating-point dtype that an op returns, or a vjp before it is cast to its argument's."""
-    seen, make, unbroadcast = set(), tensor.tensor, tensor.unbroadcast
+    seen, make, unbroadcast = set(), tensor.result, tensor.unbroadcast
 
-    def watched_tensor(data, source=None):
-        made = make(data, source)
+    def watched_result(data, node=None):
+        made = make(data, node)
         if isinstance(made.data, np.ndarray) and made.dtype.kind == "f":
             seen.add(str(made.dtype))
         return made
@@ -117,7 +117,7 @@ def dtypes_seen(monkeypatch):
         seen.add(str(g.dtype))
         return unbroadcast(g, x, name)
 
-    monkeypatch.setattr(tensor, "tensor", watched_tensor)
+    monkeypatch.setattr(tensor, "result", watched_result)
     monkeypatch.setattr(tensor, "unbroadcast", watched_unbroadcast)
     return seen
 
@@ -169,7 +169,7 @@ VALUES = {
     "minimum": (nn.minimum(nn.Tensor(A), B), np.where(A > B, B, A)),
     "where": (nn.where(A > 0, nn.Tensor(A), B), np.where(A > 0, A, B)),
     "clip": (nn.clip(nn.Tensor(X), -1, 0.5), np.where(X < -1, -1, np.where(X > 0.5, 0.5, X))),
-    "power": (nn.power(nn.Tensor(np.e**A), B), np.exp(A * B)),
+    "pow": (nn.pow(nn.Tensor(np.e**A), B), np.exp(A * B)),
     "pow": (nn.Tensor(X) ** 3, X * X * X),
     "matmul": (nn.Tensor(X) @ B.T, np.einsum("nij,kj->nik", X, B)),
     "sum": (nn.sum(nn.Tensor(X), (0, -1)), np.einsum("nij->i", X)),
@@ -219,7 +219,7 @@ def test_ties_share_the_gradient():
 
 def test_powers_at_0():
     a, b = (nn.Tensor(np.array(x), requires_grad=True) for x in ([0.0, 0, 0], [0.0, 1, 2]))
-    y = nn.power(a, b)
+    y = nn.pow(a, b)
     da, db = nn.grad(y.sum(), [a, b], create_graph=True)
     assert [x.data.tolist() for x in (y, da, db)] == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
     assert nn.grad(da.sum(), a).data.tolist() == [0, 0, 2]

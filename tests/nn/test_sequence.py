@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nn
-from nn import sequence
+from nn import memory, sequence
 
 N, L, I, H = 5, 7, 3, 2
 LENGTHS = np.array([7, 0, 1, 4, 7])
@@ -293,7 +293,7 @@ def test_two_threads_give_what_one_gives(kind, two_threads):
 def test_two_threads_never_borrow_the_same_memory(two_threads):
     def work(number):
         for _ in range(100):
-            array, = sequence._borrow(np.dtype(float), (8,))
+            array, = memory.borrow(np.dtype(float), (8,))
             array[...] = number
             time.sleep(0)
             if not (array == number).all():
@@ -304,12 +304,12 @@ def test_two_threads_never_borrow_the_same_memory(two_threads):
 
 
 def test_memory_that_nobody_looks_into_is_lent_again():
-    first, second = sequence._borrow(np.dtype(float), (2, 3), (5,))
+    first, second = memory.borrow(np.dtype(float), (2, 3), (5,))
     address = first.ctypes.data
     del first, second
     for dtype, size in ((np.float32, 11), (float, 12)):
-        assert sequence._borrow(np.dtype(dtype), (size,))[0].ctypes.data != address
-    assert sequence._borrow(np.dtype(float), (11,))[0].ctypes.data == address
+        assert memory.borrow(np.dtype(dtype), (size,))[0].ctypes.data != address
+    assert memory.borrow(np.dtype(float), (11,))[0].ctypes.data == address
 
 
 def test_memory_that_another_thread_took_is_made_anew(monkeypatch):
@@ -317,8 +317,8 @@ def test_memory_that_another_thread_took_is_made_anew(monkeypatch):
         def popleft(self):
             raise IndexError
 
-    monkeypatch.setattr(sequence, "_shelf", Emptied([None]))
-    array, = sequence._borrow(np.dtype(float), (2, 3))
+    monkeypatch.setattr(memory, "_shelf", Emptied([None]))
+    array, = memory.borrow(np.dtype(float), (2, 3))
     assert array.shape == (2, 3)
 
 
