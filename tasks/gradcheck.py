@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 import nn
+from nn.gradcheck import with_parameters
 
 TOLERANCE = 1e-7
 
@@ -69,15 +70,19 @@ class Case:
         return [np.asarray(draw(rng)) for draw in self._inputs]
 
 
+class _Call(nn.Module):
+    """A layer and the way to call it."""
+
+    def __init__(self, layer: nn.Module, call: Callable):
+        self.layer, self.call = layer, call
+
+    def forward(self, *xs):
+        return self.call(self.layer, *xs)
+
+
 def module(name: str, layer: nn.Module, *inputs: Callable, call: Callable | None = None, **options) -> Case:
-    """A row for a layer: its parameters are inputs too, behind those of `call(layer, *inputs)`."""
-    names = [key for key, _ in layer.named_parameters()]
-
-    def function(*args):
-        for key, parameter in zip(names, args[len(inputs):], strict=True):
-            setattr(layer, key, parameter)
-        return (call or (lambda layer, *xs: layer(*xs)))(layer, *args[:len(inputs)])
-
+    """A row for a layer: its parameters are inputs too, after those of `call(layer, *inputs)`."""
+    function = with_parameters(layer if call is None else _Call(layer, call))
     return Case(name, function, *inputs, *(real(*p.shape) for p in layer.parameters()), **options)
 
 

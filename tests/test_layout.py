@@ -46,7 +46,7 @@ PICTURE_OF_NN = {
     "layers": {"tensor", "ops", "module", "sequence"},
     "optim": {"module"},
     "anomaly": {"backward", "fused", "tensor"},
-    "gradcheck": {"tensor"},
+    "gradcheck": {"module", "tensor"},
 }
 
 NN_NEEDS = {"numpy", "safetensors"}  # and nothing else but the standard library

@@ -42,7 +42,6 @@ def wrong_together(x):
     return (x * x, x + 1), backward
 
 
-TURN = itertools.count(1)
 WRONG = {
     "factor 1.001": (op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x)), X),
     "factor 1.0005": (op(np.sin, lambda g, y, x: 1.0005 * g * np.cos(x)), X),
@@ -62,7 +61,6 @@ WRONG = {
     "mean, not sum": (op(np.mean, lambda g, y, x: g * np.ones_like(x)), X),
     "not analytic": (op(np.abs, lambda g, y, x: g * 1.001 * np.sign(x)), X),
     "detached part": (lambda x: x * nn.exp(x).detach(), X),
-    "state between calls": (lambda x: x * next(TURN), X),
     "two results together": (wrong_together, X),
     "one of two results": (lambda x: (nn.exp(x), op(np.sin, lambda g, y, x: g * 0)(x)), X),
 }
@@ -244,11 +242,35 @@ def test_the_tolerance_is_the_callers():
         gradcheck(slightly, X, tolerance=error / 2)
 
 
-@pytest.mark.parametrize("inputs", [[X.astype(np.float32)], [X, Y.astype(np.float32)], [X.astype(np.float16)], [X + 0j],
-                                    [np.arange(3)], []])
-def test_only_float64_is_precise_enough(inputs):
-    with pytest.raises(TypeError, match="float64"):
+@pytest.mark.parametrize("inputs, says", [
+    ([X.astype(np.float32)], "argument 0 is float32, which has too few digits"),
+    ([X, Y.astype(np.float32)], "argument 1 is float32"),
+    ([X.astype(np.float16)], "float16"),
+    ([X + 0j], "argument 0 is ndarray: pass an array of float64"),
+    ([[1.0, 2.0]], "argument 0 is list: pass an array of float64"),
+    ([X, 0.5], "argument 1 is float"),
+    ([np.arange(3)], "nothing to check"),
+    ([], "nothing to check"),
+])
+def test_what_cannot_be_checked_is_refused_by_name(inputs, says):
+    with pytest.raises(TypeError, match=says):
         gradcheck(lambda *xs: xs[0], *inputs)
+
+
+def test_a_function_that_changes_between_calls_is_told_so():
+    turn = itertools.count(1)
+    with pytest.raises(ValueError, match="something else each time it is called"):
+        gradcheck(lambda x: x * next(turn), X)
+    with pytest.raises(ValueError, match=r"eval\(\)"):
+        gradcheck(nn.Dropout(0.5), X)
+
+
+def test_large_inputs_are_no_false_alarm():
+    for size in (1e6, 1e12, 1e100):
+        assert gradcheck(nn.tanh, X * size / 1e3 / size) <= 1e-7
+        assert gradcheck(lambda x, size=size: (x / size) ** 2 + nn.abs(x / size), X * size) <= 1e-7
+    with pytest.raises(GradientError):
+        gradcheck(op(np.abs, lambda g, y, x: g * 1.001 * np.sign(x)), X * 1e9)
 
 
 def test_tensors_and_arrays_are_checked_alike_and_left_alone():
@@ -256,3 +278,126 @@ def test_tensors_and_arrays_are_checked_alike_and_left_alone():
     x = Tensor(X, requires_grad=True)
     assert gradcheck(nn.tanh, x) == gradcheck(nn.tanh, X)
     assert np.array_equal(X, before) and x.grad is None
+
+
+# -- values that carry a complex number through without being analytic ----------------------------------------
+
+
+def huber(right):
+    """A Huber loss with delta = 1; the wrong gradient is 0 outside."""
+    return op(lambda x: np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5),
+              lambda g, y, x: g * np.where(np.abs(x) < 1, x, np.sign(x) if right else 0))
+
+
+def square_of(x):
+    """np.abs(x) ** 2, as x * conj(x)."""
+    return (x * np.conj(x)).real
+
+
+FAR = X + np.sign(X) * 0.2  # away from 0, where these have kinks
+# name: (value, a wrong vjp, the right one)
+NOT_ANALYTIC = {
+    "signed square root": (lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda g, y, x: g / np.sqrt(np.abs(x)),
+                           lambda g, y, x: g * 0.5 / np.sqrt(np.abs(x))),
+    "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), lambda g, y, x: g * (x > 0),
+                 lambda g, y, x: g / (1 + np.exp(-x))),
+    "abs": (np.abs, lambda g, y, x: g, lambda g, y, x: g * np.sign(x)),
+    "abs, times two": (np.abs, lambda g, y, x: 2 * g * np.sign(x), lambda g, y, x: g * np.sign(x)),
+    "abs, zero": (np.abs, lambda g, y, x: 0 * g, lambda g, y, x: g * np.sign(x)),
+    "square of abs": (lambda x: np.abs(x) ** 2, lambda g, y, x: g * x, lambda g, y, x: 2 * g * x),
+    "x conj x": (square_of, lambda g, y, x: g * x, lambda g, y, x: 2 * g * x),
+    "conj": (lambda x: np.conj(x) * 1.0, lambda g, y, x: -g, lambda g, y, x: g),
+    "conj times x": (lambda x: np.conj(x) * x, lambda g, y, x: 0 * g, lambda g, y, x: 2 * g * x),
+    "real": (lambda x: np.real(x) * 1.0, lambda g, y, x: 0 * g, lambda g, y, x: g),
+    "real times x": (lambda x: np.real(x) * x, lambda g, y, x: g * x, lambda g, y, x: 2 * g * x),
+    "exp of real": (lambda x: np.exp(np.real(x)) + 0 * x, lambda g, y, x: 0 * g, lambda g, y, x: g * y),
+    "imaginary part": (lambda x: x + np.imag(x), lambda g, y, x: 2 * g, lambda g, y, x: g),
+    "vdot": (lambda x: np.vdot(x, x), lambda g, y, x: g * x, lambda g, y, x: 2 * g * x),
+    "vdot, zero": (lambda x: np.vdot(x, x), lambda g, y, x: 0 * x, lambda g, y, x: 2 * g * x),
+    "norm": (lambda x: np.linalg.norm(x), lambda g, y, x: 0 * x, lambda g, y, x: g * x / y),
+    "norm, not divided": (lambda x: np.linalg.norm(x), lambda g, y, x: g * x, lambda g, y, x: g * x / y),
+    "norm of rows": (lambda x: np.linalg.norm(x, axis=1), lambda g, y, x: g[:, None] * x,
+                     lambda g, y, x: (g / y)[:, None] * x),
+    "sign": (lambda x: np.sign(x) * 1.0, lambda g, y, x: g, lambda g, y, x: 0 * g),
+    "sign times x": (lambda x: np.sign(x) * x, lambda g, y, x: 2 * g * np.sign(x), lambda g, y, x: g * np.sign(x)),
+    "rounding": (lambda x: np.round(x), lambda g, y, x: g, lambda g, y, x: 0 * g),
+    "rounding times x": (lambda x: np.round(x) * x, lambda g, y, x: 2 * g * x, lambda g, y, x: g * np.round(x)),
+    "floor": (lambda x: np.floor(np.real(x)) + 0 * x, lambda g, y, x: g, lambda g, y, x: 0 * g),
+    "integer cast": (lambda x: np.real(x).astype(int) * x, lambda g, y, x: g * x,
+                     lambda g, y, x: g * x.astype(int)),
+    "integer cast alone": (lambda x: np.real(x).astype(int) + 0 * x, lambda g, y, x: g, lambda g, y, x: 0 * g),
+    "where": (lambda x: np.where(x > 0, x * x, -x), lambda g, y, x: g * 2 * x,
+              lambda g, y, x: g * np.where(x > 0, 2 * x, -1)),
+    "where of abs": (lambda x: np.where(np.abs(x) > 1, np.abs(x), x), lambda g, y, x: g,
+                     lambda g, y, x: g * np.where(np.abs(x) > 1, np.sign(x), 1)),
+    "maximum": (lambda x: np.maximum(x, 0.5), lambda g, y, x: g, lambda g, y, x: g * (x > 0.5)),
+    "maximum of abs": (lambda x: np.maximum(np.abs(x), 1), lambda g, y, x: g * (np.abs(x) > 1),
+                       lambda g, y, x: g * np.sign(x) * (np.abs(x) > 1)),
+    "max of all": (lambda x: np.max(x), lambda g, y, x: g + 0 * x, lambda g, y, x: g * (x == y)),
+    "clip": (lambda x: np.clip(x, -1, 1), lambda g, y, x: g, lambda g, y, x: g * (np.abs(x) < 1)),
+    "clip of abs": (lambda x: np.clip(np.abs(x), 0.5, 1), lambda g, y, x: g * ((y > 0.5) & (y < 1)),
+                    lambda g, y, x: g * np.sign(x) * ((y > 0.5) & (y < 1))),
+    "angle": (lambda x: np.abs(x) + np.angle(x) * 0, lambda g, y, x: 0 * g, lambda g, y, x: g * np.sign(x)),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ANALYTIC)
+def test_no_value_hides_a_wrong_gradient(name):
+    value, wrong, right = NOT_ANALYTIC[name]
+    assert gradcheck(op(value, right), FAR) <= 1e-7
+    for seed in range(20):
+        with pytest.raises(GradientError):
+            gradcheck(op(value, wrong), FAR, seed=seed)
+
+
+def test_a_huber_loss_with_no_gradient_outside_fails():
+    assert gradcheck(huber(True), 2 * FAR) <= 1e-7
+    for seed in range(20):
+        with pytest.raises(GradientError):
+            gradcheck(huber(False), 2 * FAR, seed=seed)
+
+
+# -- modules -------------------------------------------------------------------------------------------------
+
+
+class Twice(nn.Module):
+    """One layer, used twice and held under two names, beside others in a list, a tuple and a dictionary."""
+
+    def __init__(self, linear=nn.linear):
+        self.layers = [nn.Linear(3, 3, rng=rng), (nn.Linear(3, 3, rng=rng), {"last": nn.Linear(3, 2, rng=rng)})]
+        self.again, self.scale, self.linear = self.layers[0], nn.Parameter([0.5, 2.0, -1.0]), linear
+
+    def forward(self, x):
+        x = nn.tanh(self.layers[0](x) * self.scale)
+        last = self.layers[1][1]["last"]
+        return self.linear(nn.tanh(self.again(self.layers[1][0](x))), last.weight, last.bias)
+
+
+def doubled(x, weight, bias):
+    """nn.linear, with a weight gradient that is doubled."""
+    return nn.linear(x, op(np.positive, lambda g, y, w: 2 * g)(weight), bias)
+
+
+def test_a_module_is_checked_with_its_parameters_and_left_as_it_was():
+    model = Twice()
+    before, parameters = model.state_dict(), model.parameters()
+    assert gradcheck(model, A) <= 1e-7 and gradcheck(model, A, order=2) <= 1e-7
+    assert all(p is q for p, q in zip(model.parameters(), parameters, strict=True))
+    assert all(np.array_equal(before[name], p.data) and p.dtype == np.float32 for name, p in model.named_parameters())
+    assert model.again is model.layers[0]
+
+
+def test_a_wrong_gradient_in_a_nested_module_is_named():
+    for model in (Twice(doubled), nn.Sequential(nn.Sequential(Twice(doubled)))):
+        before = model.parameters()
+        with pytest.raises(GradientError, match=r"wrong gradient for parameter [\w.]*layers\.1\.1\.last\.weight"):
+            gradcheck(model, A)
+        assert all(p is q for p, q in zip(model.parameters(), before, strict=True))
+
+
+def test_what_a_module_raises_leaves_its_parameters_in_place():
+    model = Twice()
+    before = model.parameters()
+    with pytest.raises(ValueError):
+        gradcheck(model, X)
+    assert all(p is q for p, q in zip(model.parameters(), before, strict=True))
