@@ -9,8 +9,9 @@
     fused.py       the second kind of op: a layer at once, differentiated by hand
     memory.py      memory that is used again
     sequence.py    RNN, LSTM, GRU over a whole sequence, with back-propagation through time by hand
-    layers.py      Linear, Dropout, LayerNorm, RNN, LSTM, GRU
+    layers.py      Linear, Embedding, Dropout, LayerNorm, RNN, LSTM, GRU
     optim.py       SGD, RMSprop, Adam, AdamW, clipping, schedules
+    batches.py     a data set in batches
     anomaly.py     which op made the first nan?
     gradcheck.py   is this gradient right?
 """
@@ -19,14 +20,18 @@ __version__ = "0.2.0"
 
 from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, no_grad, op, pow,
                        reshape, scatter, sub, sum, swapaxes)
-from nn.ops import (abs, clip, concatenate, exp, expm1, linear, log1p, log_softmax, logsumexp, max, maximum, mean, min,
-                    minimum, pad, relu, sigmoid, softmax, split, sqrt, stack, tanh, transpose, var, where)
-from nn.losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, mse_loss,
-                       reparameterize)
+from nn.ops import (abs, argmax, clip, concatenate, cos, cumsum, einsum, elu, exp, expm1, gelu, leaky_relu, linear,
+                    log1p, log_softmax, logsumexp, max, maximum, mean, min, minimum, norm, pad, prod, relu, sigmoid,
+                    silu, sin, softmax, softplus, split, sqrt, stack, std, tanh, transpose, var, where)
+from nn.losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, huber_loss,
+                       l1_loss, mse_loss, nll_loss, reparameterize)
 from nn.module import Module, Parameter, Sequential
 from nn.cells import GRUCell, LSTMCell, RNNCell
 from nn.fused import fused
-from nn.layers import GRU, LSTM, RNN, Dropout, LayerNorm, Linear
-from nn.optim import (SGD, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, cosine_decay, linear_warmup, step_decay)
+from nn.layers import (ELU, GELU, GRU, LSTM, RNN, Dropout, Embedding, LayerNorm, LeakyReLU, Linear, LogSoftmax, ReLU,
+                       Sigmoid, SiLU, Softmax, Softplus, Tanh)
+from nn.optim import (SGD, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, clip_grad_value_, cosine_decay,
+                      linear_warmup, step_decay)
+from nn.batches import batches
 from nn.anomaly import find_anomaly
 from nn.gradcheck import GradientError, gradcheck

@@ -42,16 +42,21 @@ USED = object()  # the node of a Tensor whose graph was taken apart
 def history(y) -> list:
     """y and every Tensor that it was computed from and that needs a gradient, oldest first.
 
-    RuntimeError if part of the graph was already used up.
+    RuntimeError if part of the graph was already used up, or if an argument was changed after the op was recorded: a
+    change gives it a new birth, so that it is younger than the result.
     """
     found, stack = {y.birth: y}, [y]
     while stack:  # no recursion: a graph may be 100,000 ops deep
-        node = stack.pop().node
+        t = stack.pop()
+        node = t.node
         if node is USED:
             raise RuntimeError("this graph was used by an earlier backward pass: give that one retain_graph=True")
         if node is not None:
             for x in node.parents:
                 if x is not None and x.birth not in found:
+                    if x.birth > t.birth:
+                        raise RuntimeError(f"a parameter of shape {x.shape} was changed after {node.pullback.__name__} "
+                                           "used it: call backward() before the optimiser's step, or compute again")
                     found[x.birth] = x
                     stack.append(x)
     return [found[birth] for birth in sorted(found)]

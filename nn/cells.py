@@ -1,7 +1,8 @@
 """One time step of RNN, LSTM and GRU, in plain ops: for reading, and the oracle that the fast version is held to.
 
 A cell is a pure function of an input and a state. PyTorch's names, shapes, order of gates and initialisation:
-W_ih (G H, I), W_hh (G H, H), b_ih and b_hh (G H,), with G gates; x (N, I), h and c (N, H).
+W_ih (G H, I), W_hh (G H, H), b_ih and b_hh (G H,), with G gates; x (N, I), h and c (N, H), or all without N.
+With bias=False both biases are 0.
 
 Read next: fused.py, then sequence.py, the same equations over a whole sequence.
 """
@@ -12,7 +13,7 @@ import math
 
 import numpy as np
 
-from nn.module import Module, Parameter
+from nn.module import Module, Parameter, in_dtype_of
 from nn.ops import relu, sigmoid, split, tanh
 from nn.tensor import Tensor
 
@@ -20,22 +21,33 @@ from nn.tensor import Tensor
 class _Cell(Module):
     gates: int
 
-    def __init__(self, input_size: int, hidden_size: int, *, rng: np.random.Generator | None = None,
+    def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, rng: np.random.Generator | None = None,
                  dtype=np.float32):
         self.input_size, self.hidden_size = input_size, hidden_size
         rng = np.random.default_rng() if rng is None else rng
         rows, bound = self.gates * hidden_size, 1 / math.sqrt(hidden_size)
         self.weight_ih = Parameter(rng.uniform(-bound, bound, (rows, input_size)), dtype)
         self.weight_hh = Parameter(rng.uniform(-bound, bound, (rows, hidden_size)), dtype)
-        self.bias_ih = Parameter(rng.uniform(-bound, bound, rows), dtype)
-        self.bias_hh = Parameter(rng.uniform(-bound, bound, rows), dtype)
+        self.bias_ih = Parameter(rng.uniform(-bound, bound, rows), dtype) if bias else None
+        self.bias_hh = Parameter(rng.uniform(-bound, bound, rows), dtype) if bias else None
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
 
+    def check(self, state, x):
+        """ValueError unless a state is (N, H), for x (N, I)."""
+        if state.shape != (*x.shape[:-1], self.hidden_size):
+            raise ValueError(f"{type(self).__name__}: a state is {(*x.shape[:-1], self.hidden_size)} for x of "
+                             f"{x.shape}, not {state.shape}")
+
     def products(self, x, h):
         """W_ih x + b_ih and W_hh h + b_hh, each (N, G H)."""
-        return x @ self.weight_ih.mT + self.bias_ih, h @ self.weight_hh.mT + self.bias_hh
+        self.check(h, x)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ValueError(f"{type(self).__name__}: x is (N, I) with I = {self.input_size}, not {x.shape}")
+        x, h = in_dtype_of(self.weight_ih, x), in_dtype_of(self.weight_ih, h)
+        from_x, from_h = x @ self.weight_ih.mT, h @ self.weight_hh.mT
+        return (from_x, from_h) if self.bias_ih is None else (from_x + self.bias_ih, from_h + self.bias_hh)
 
 
 class RNNCell(_Cell):
@@ -48,7 +60,7 @@ class RNNCell(_Cell):
 
     gates = 1
 
-    def __init__(self, input_size: int, hidden_size: int, nonlinearity: str = "tanh", **options):
+    def __init__(self, input_size: int, hidden_size: int, *, nonlinearity: str = "tanh", **options):
         super().__init__(input_size, hidden_size, **options)
         self.activation = {"tanh": tanh, "relu": relu}[nonlinearity]
 
@@ -70,7 +82,11 @@ class LSTMCell(_Cell):
     gates = 4
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        if not isinstance(state, (tuple, list)) or len(state) != 2:
+            raise TypeError("LSTMCell: the state is a tuple (h, c)")
         h, c = state
+        self.check(c, x)
+        c = in_dtype_of(self.weight_ih, c)
         from_x, from_h = self.products(x, h)
         i, f, g, o = split(from_x + from_h, 4, axis=-1)
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from nn.ops import exp, expm1, log1p, log_softmax, maximum, mean, sigmoid, softmax
+from nn.ops import abs, exp, expm1, log1p, log_softmax, maximum, mean, sigmoid, softmax, softplus, where
 from nn.tensor import Tensor, astype, log, op, sum, swapaxes
 
 
@@ -22,6 +22,11 @@ def _reduce(loss, reduction):
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
     return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)
+
+
+def _weighted(loss, weight, reduction):
+    """The loss of each element times its weight, an array that broadcasts, if there is one; then reduced."""
+    return _reduce(loss if weight is None else loss * np.asarray(weight, loss.dtype), reduction)
 
 
 def _like(target, x, name):
@@ -61,6 +66,21 @@ _soft_cross_entropy = op(_soft_cross_entropy,
                          lambda g, y, x, q: -g * log_softmax(x, 0))
 
 
+def _one_hot(target, x, ignore_index, name):
+    """Classes in x's shape without the axis K -> (K, N, ...): 1 at the class, nothing for `ignore_index`; and which
+    examples count. K, the first axis here, is the second of x (N, K, ...).
+    """
+    K = x.shape[min(1, x.ndim - 1)]
+    shape = x.shape[:1][:x.ndim - 1] + x.shape[2:]
+    if target.shape != shape:
+        raise ValueError(f"{name}: target {target.shape} is not {shape}, the input's shape without K")
+    counts = target != ignore_index
+    hot = (target == np.arange(K).reshape(K, *[1] * (x.ndim - 1))) & counts
+    if np.count_nonzero(hot) != np.count_nonzero(counts):
+        raise ValueError(f"{name}: a target is no class 0 to {K - 1}, nor ignore_index {ignore_index}")
+    return hot, counts
+
+
 def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100, label_smoothing: float = 0.0,
                   reduction: str = "mean") -> Tensor:
     """Cross-entropy of softmax(logits), in nats.
@@ -79,20 +99,16 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     (PyTorch: nan for both).
     ValueError for a class that is none, or shapes that do not fit.
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing}")
     target = target if isinstance(target, Tensor) else np.asarray(target)
     K = logits.shape[min(1, logits.ndim - 1)]
     column = K, *[1] * (logits.ndim - 1)
     w = 1 if weight is None else np.asarray(weight, logits.dtype).reshape(column)
     if target.dtype.kind in "iu":
-        target, shape = np.asarray(target), logits.shape[:1][:logits.ndim - 1] + logits.shape[2:]
-        if target.shape != shape:
-            raise ValueError(f"cross_entropy: target {target.shape} is not {shape}, logits' shape without K")
-        counts = target != ignore_index
-        hot = (target == np.arange(K).reshape(column)) & counts
-        if np.count_nonzero(hot) != np.count_nonzero(counts):
-            raise ValueError(f"cross_entropy: a target is no class 0 to {K - 1}, nor ignore_index {ignore_index}")
+        hot, counts = _one_hot(np.asarray(target), logits, ignore_index, "cross_entropy")
         q = hot.astype(logits.dtype)
-        total = np.add.reduce(w * q, None)
+        total = np.add.reduce(w * q, None, dtype=np.result_type(q, np.float32))  # 70,000 is infinite in float16
         if label_smoothing:
             q = ((1 - label_smoothing) * q + label_smoothing / K) * counts
         q = w * q
@@ -105,7 +121,34 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     loss = _soft_cross_entropy(logits, q)
     if reduction != "mean":
         return _reduce(loss, reduction)
-    return sum(loss) * (1 / total if total else math.nan)
+    return _divided(sum(_wide(loss)), total, loss.dtype)
+
+
+def nll_loss(log_p: Tensor, target, weight=None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+    """The negative logarithm of the probability of the target class, -w[t] log_p[n, t], in nats.
+
+    log_p       (N, K), or (K,), or (N, K, d1, ...): logarithms of probabilities, such as of log_softmax
+    target      classes: integers 0 to K - 1, in log_p's shape without the axis K; `ignore_index` counts for nothing
+    weight      (K,), w, of the classes; the mean is over the examples, weighted by w[t]
+    """
+    hot, _ = _one_hot(np.asarray(target), log_p, ignore_index, "nll_loss")
+    w = np.ones(len(hot), log_p.dtype) if weight is None else np.asarray(weight, log_p.dtype)
+    w = np.where(hot, w.reshape(-1, *[1] * (hot.ndim - 1)), 0).astype(log_p.dtype)
+    loss = -sum(where(hot, (_classes_first(log_p) if log_p.ndim > 1 else log_p) * w, 0), 0)
+    if reduction != "mean":
+        return _reduce(loss, reduction)
+    return _divided(sum(_wide(loss)), np.add.reduce(w, None, dtype=np.result_type(w, np.float32)), loss.dtype)
+
+
+def _wide(x):
+    """At least float32, for a sum."""
+    return astype(x, np.float32) if x.dtype == np.float16 else x
+
+
+def _divided(total, count, dtype):
+    """total / count in this dtype; nan for a count of 0."""
+    mean = total * (1 / count if count else math.nan)
+    return mean if mean.dtype == dtype else astype(mean, dtype)
 
 
 # -- independent probabilities --------------------------------------------------------------------------------
@@ -124,15 +167,24 @@ _bce = op(_bce,
           lambda g, y, p, t: g * (maximum(log1p(-p), -100) - maximum(log(p), -100)))
 
 
-def binary_cross_entropy(p: Tensor, target, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy(p: Tensor, target, reduction: str = "mean", *, weight=None) -> Tensor:
     """Cross-entropy of probabilities p, of any shape: -t log p - (1 - t) log(1 - p), in nats.
 
-    target: in p's shape, from 0 to 1. As in PyTorch a logarithm is at least -100, and the gradient's p (1 - p)
-    at least 1e-12, so that a probability of exactly 0 or 1 costs at most 100; the
-    target's gradient is held with it (PyTorch: infinite). ValueError for p outside [0, 1],
-    or another shape.
+    target: in p's shape, from 0 to 1; weight: of each element, in a shape that broadcasts. As in PyTorch a logarithm is
+    at least -100, and the gradient's p (1 - p) at least 1e-12, so that a probability of exactly 0 or 1 costs at most
+    100; the target's gradient is held with it (PyTorch: infinite). ValueError for p or a target outside [0, 1], or
+    another shape.
     """
-    return _reduce(_bce(p, _like(target, p, "binary_cross_entropy")), reduction)
+    return _weighted(_bce(p, _probabilities(target, p, "binary_cross_entropy")), weight, reduction)
+
+
+def _probabilities(target, x, name):
+    """The target as `_like` gives it; ValueError if it is not from 0 to 1."""
+    target = _like(target, x, name)
+    values = target.data if isinstance(target, Tensor) else target
+    if values.size and not (0 <= values.real.min() and values.real.max() <= 1):  # nan is outside, too
+        raise ValueError(f"{name}: a target is outside [0, 1]")
+    return target
 
 
 def _bce_with_logits(x, t):
@@ -149,15 +201,21 @@ def _bce_with_logits(x, t):
 _bce_with_logits = op(_bce_with_logits, lambda g, y, x, t: g * (sigmoid(x) - t), lambda g, y, x, t: -g * x)
 
 
-def binary_cross_entropy_with_logits(logits: Tensor, target, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy_with_logits(logits: Tensor, target, reduction: str = "mean", *, weight=None,
+                                     pos_weight=None) -> Tensor:
     """Cross-entropy of probabilities sigmoid(logits), computed from the logits, of any shape:
 
         -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x))  =  log(1 + exp(-|x|)) + |x| ((1 - t) if x > 0 else t)
 
-    target: in the logits' shape, from 0 to 1. Exact for logits of any size; at +-inf the loss is 0 or inf
-    (PyTorch: nan).
+    target: in the logits' shape, from 0 to 1; weight: of each element, in a shape that broadcasts; pos_weight: of the
+    first term, likewise. Exact for logits of any size; at +-inf the loss is 0 or inf (PyTorch: nan).
     """
-    return _reduce(_bce_with_logits(logits, _like(target, logits, "binary_cross_entropy_with_logits")), reduction)
+    target = _probabilities(target, logits, "binary_cross_entropy_with_logits")
+    if pos_weight is None:
+        return _weighted(_bce_with_logits(logits, target), weight, reduction)
+    more = np.asarray(pos_weight, logits.dtype) - 1
+    loss = (1 - target) * logits + (1 + more * target) * softplus(-logits)
+    return _weighted(loss, weight, reduction)
 
 
 # -- regression, and the variational autoencoder --------------------------------------------------------------
@@ -166,6 +224,22 @@ def binary_cross_entropy_with_logits(logits: Tensor, target, reduction: str = "m
 def mse_loss(x: Tensor, target, reduction: str = "mean") -> Tensor:
     """(x - target)^2, of any shape; the target in x's shape."""
     return _reduce((x - _like(target, x, "mse_loss")) ** 2, reduction)
+
+
+def l1_loss(x: Tensor, target, reduction: str = "mean") -> Tensor:
+    """|x - target|, of any shape; the target in x's shape."""
+    return _reduce(abs(x - _like(target, x, "l1_loss")), reduction)
+
+
+def huber_loss(x: Tensor, target, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """d^2 / 2 where |d| = |x - target| is at most delta, delta (|d| - delta / 2) elsewhere; of any shape, the target in
+    x's shape. Huber 1964.
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta is positive, not {delta}")
+    d = x - _like(target, x, "huber_loss")
+    size = abs(d)
+    return _reduce(where(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), reduction)
 
 
 def _gaussian_kl(mean, log_var):

@@ -1,7 +1,7 @@
 """Parameters and modules: a model is an object, and its parameters are found by walking its attributes.
 
 Nothing is registered. What a module holds, in the order in which `__init__` assigned it, is what `parameters()`
-lists and what `state_dict()` names; never a set, whose order would change from one process to the next.
+lists and what `state_dict()` names. Sets are ignored, as their order changes from one process to the next.
 
 Read next: cells.py.
 """
@@ -9,23 +9,31 @@ Read next: cells.py.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
-from nn.tensor import Tensor
+from nn.tensor import Tensor, astype
 
 
 class Parameter(Tensor):
-    """A Tensor that training changes: an attribute of a module that is a Parameter is part of its `state_dict`.
-    """
+    """A Tensor that training changes. A Parameter that a module holds is part of its `state_dict`."""
 
     __slots__ = ()
 
     def __init__(self, data, dtype=None):
         super().__init__(data, requires_grad=True, dtype=dtype)
+
+
+def in_dtype_of(parameter: Parameter, x):
+    """x in the dtype of a parameter: a layer computes in the dtype of its weights. One array of float64 would otherwise
+    make all that follows float64, at half the speed (PyTorch refuses it). Complex numbers stay, for gradcheck.
+    """
+    return x if x.dtype == parameter.dtype or x.dtype.kind == "c" else astype(x, parameter.dtype)
 
 
 class Module:
@@ -51,28 +59,33 @@ class Module:
         for name, value in vars(self).items():
             yield from _members(name, value)
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """(name, parameter), such as ("encoder.weight", ...); a parameter held twice comes under both names."""
-        for name, value in self.members():
-            if isinstance(value, Parameter):
-                yield prefix + name, value
-            else:
-                yield from value.named_parameters(f"{prefix}{name}.")
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(name, parameter), such as ("encoder.weight", ...); a parameter held twice comes under both names.
+
+        ValueError for two parameters of one name, and for a module that holds itself.
+        """
+        names = set()
+        for name, member in _walk(self, "", ()):
+            if isinstance(member, Parameter):
+                if name in names:
+                    raise ValueError(f"two parameters have the name {name}")
+                names.add(name)
+                yield name, member
 
     def parameters(self) -> list[Parameter]:
         """Each parameter once, in order of definition."""
         return list({id(p): p for _, p in self.named_parameters()}.values())
 
     def train(self, mode: bool = True) -> Module:
-        """Say that the module is being trained (Dropout drops); returns it."""
+        """Set training mode, in which Dropout drops; returns the module."""
         self.training = mode
-        for _, member in self.members():
+        for _, member in _walk(self, "", ()):
             if isinstance(member, Module):
-                member.train(mode)
+                member.training = mode
         return self
 
     def eval(self) -> Module:
-        """Say that the module is being used (Dropout does nothing); returns it."""
+        """Set evaluation mode, in which Dropout does nothing; returns the module."""
         return self.train(False)
 
     def zero_grad(self) -> None:
@@ -94,17 +107,22 @@ class Module:
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if strict and (missing or unknown):
             raise KeyError(f"state_dict does not fit: missing {sorted(missing)}, unknown {sorted(unknown)}")
-        shared = {name: np.asarray(state[name]) for name in own if name in state}
-        for name, array in shared.items():
+        shared = {}
+        for name in (name for name in own if name in state):
+            array = np.asarray(state[name])
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"state_dict does not fit: {name} is no array of real numbers")
             if array.shape != own[name].shape:
                 raise ValueError(f"state_dict does not fit: {name} is {array.shape}, the model's is {own[name].shape}")
+            shared[name] = array.astype(own[name].dtype)
         for name, array in shared.items():
             own[name].data[...] = array
+            own[name].changed()
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the parameters to a safetensors file, beside it and then renamed: it is never half-written."""
+        """Write the parameters to a safetensors file: beside it, and then renamed, so that it is always whole."""
         path = Path(path)
-        beside = path.with_name(path.name + ".tmp")
+        beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")  # each writer has its own
         try:
             beside.write_bytes(safetensors.numpy.save(self.state_dict()))
             os.replace(beside, path)
@@ -112,27 +130,48 @@ class Module:
             beside.unlink(missing_ok=True)
 
     def load(self, path: str | os.PathLike, strict: bool = True) -> None:
-        """Read the parameters from a safetensors file. One of PyTorch's will do: names and shapes are the same.
+        """Read the parameters from a safetensors file, also one that PyTorch wrote: names and shapes are the same.
 
-        ValueError for a type that numpy has not (bfloat16), and what `load_state_dict` raises.
+        ValueError for a file that is none, or that has a type that numpy does not have (bfloat16), and what
+        `load_state_dict` raises; all with the name of the file.
         """
         try:
             arrays = safetensors.numpy.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path}: is no safetensors file: {error}") from None
         except TypeError as error:
             raise ValueError(f"{path}: {error} by numpy: save it as float32") from None
-        self.load_state_dict(arrays, strict)
+        try:
+            self.load_state_dict(arrays, strict)
+        except (KeyError, ValueError) as error:
+            raise type(error)(f"{path}: {error.args[0]}") from None
 
     def extra_repr(self) -> str:
-        """What stands in the parentheses of a leaf's `repr`."""
+        """What the `repr` of the module shows in its parentheses."""
         return ""
 
     def __repr__(self) -> str:
         count = sum(p.size for p in self.parameters())
         lines = [f"{type(self).__name__}({self.extra_repr()})  # {count:,} parameters"]
-        for name, member in self.members():
-            if isinstance(member, Module):
-                lines.append(f"  {name}: " + repr(member).replace("\n", "\n  "))
+        for name, member in self._shown():
+            text = repr(member) if isinstance(member, Module) else getattr(member, "__name__", repr(member))
+            lines.append(f"  {name}: " + text.replace("\n", "\n  "))
         return "\n".join(lines)
+
+    def _shown(self):
+        """(name, member) of what `repr` lists: modules, and in Sequential also functions."""
+        return [(name, member) for name, member in self.members() if isinstance(member, Module)]
+
+
+def _walk(module, prefix, above):
+    """(full name, member) of all Parameters and Modules, at any depth, in order of definition."""
+    if any(module is other for other in above):
+        raise ValueError(f"{prefix.removesuffix('.')} is a module that holds itself: keep a parent as a function, "
+                         "lambda: parent")
+    for name, member in module.members():
+        yield prefix + name, member
+        if isinstance(member, Module):
+            yield from _walk(member, f"{prefix}{name}.", (*above, module))
 
 
 def _members(name, value):
@@ -153,8 +192,19 @@ class Sequential(Module):
         for i, layer in enumerate(layers):
             setattr(self, str(i), layer)
 
+    def __iter__(self):
+        return (layer for name, layer in vars(self).items() if name.isdigit())
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, index: int):
+        return list(self)[index]
+
     def forward(self, x):
-        for name, layer in vars(self).items():
-            if name.isdigit():
-                x = layer(x)
+        for layer in self:
+            x = layer(x)
         return x
+
+    def _shown(self):
+        return [(str(i), layer) for i, layer in enumerate(self)]

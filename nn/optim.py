@@ -1,22 +1,47 @@
 """Optimisers over one flat buffer, gradient clipping, and schedules of the learning rate.
 
-An optimiser moves the parameters into one array, and their gradients into another; each parameter then looks at
-its part. So a step is a dozen in-place numpy calls whatever the number of parameters. Equations and defaults
-are PyTorch's.
+An optimiser moves the parameters into one array, and their gradients into another; each parameter is then a view of its
+section. So a step is a dozen in-place numpy calls, however many parameters there are. Equations and defaults are
+PyTorch's.
 
-This is the last file on how to train. Read next: anomaly.py, for when it goes wrong.
+Read next: batches.py.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 
 import numpy as np
 
-from nn.module import Parameter
+from nn.module import Module, Parameter
+from nn.tensor import Tensor
 
-BLOCK = 65_536  # elements that `update` sees at a time, near in the cache: Adam on 2.5 million took 4.3 ms, not 6.0
+BLOCK = 65_536  # elements that `update` works on at a time, so that they stay in the cache: Adam on 2.5 million took
+# 4.3 ms, not 6.0
+
+
+def _listed(parameters) -> list[Tensor]:
+    """The parameters as a list; TypeError for what is not a collection of them."""
+    if isinstance(parameters, (Tensor, Module)):
+        raise TypeError(f"parameters are a list, such as model.parameters(), not one {type(parameters).__name__}")
+    parameters = list(parameters)
+    for p in parameters:
+        if isinstance(p, dict):
+            raise TypeError("there are no groups of parameters: make an optimiser for each group")
+        if isinstance(p, tuple):
+            raise TypeError("give the parameters without their names: model.parameters()")
+        if not isinstance(p, Tensor):
+            raise TypeError(f"a parameter is a Tensor, not {type(p).__name__}")
+    return parameters
+
+
+def _in_range(**values: tuple[float, float, float]) -> None:
+    """ValueError unless lowest <= value < above, for each name=(value, lowest, above)."""
+    for name, (value, lowest, above) in values.items():
+        if not lowest <= value < above:
+            raise ValueError(f"{name} is from {lowest} to below {above}, not {value}")
 
 
 class Optimizer:
@@ -26,33 +51,53 @@ class Optimizer:
 
         optimizer.lr = cosine_decay(epoch, 0.01, epochs)
 
-    A parameter that a backward pass did not reach has gradient zero, and moments decay (PyTorch leaves such a one
-    alone). ValueError for parameters of several dtypes, or none, and for a negative learning rate.
+    A parameter that a backward pass did not reach, or that is frozen (requires_grad = False), is left alone, with its
+    moving averages. The number of steps is counted for all together (PyTorch: for each parameter).
+
+    TypeError for what is not a list of Tensors; ValueError for Tensors that cannot be trained: none at all, results of
+    an op, whole numbers, one given twice, several dtypes; and for a negative learning rate.
     """
 
     slots: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[Parameter], lr: float):
-        self.parameters = list(parameters)
+        self.parameters = _listed(parameters)
+        for p in self.parameters:
+            if p.node is not None:
+                raise ValueError("an optimiser changes Tensors that were made by hand, not the result of an op")
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise ValueError("a parameter is given twice")
         dtypes = {p.dtype for p in self.parameters}
         if len(dtypes) != 1:
             found = ", ".join(sorted(map(str, dtypes))) or "no parameters"
             raise ValueError(f"an optimiser takes parameters of one dtype, not {found}")
-        if not lr >= 0:
-            raise ValueError(f"a learning rate is not negative: {lr}")
+        if not any(p.requires_grad and p.dtype.kind == "f" for p in self.parameters):
+            raise ValueError("none of the parameters needs a gradient: make them with requires_grad=True, of floats")
+        _in_range(lr=(lr, 0, math.inf))
         self.lr = lr
         self.steps = 0
         self.data = np.concatenate([p.data.ravel() for p in self.parameters])
-        self.grad = np.zeros_like(self.data)
+        wide = np.result_type(self.data, np.float32)  # the square of 300 is infinite in float16
         for name in self.slots:
-            setattr(self, name, np.zeros_like(self.data))
-        ends = np.cumsum([p.size for p in self.parameters])
-        self.views = [(self.data[end - p.size:end].reshape(p.shape), self.grad[end - p.size:end].reshape(p.shape))
-                      for end, p in zip(ends, self.parameters, strict=True)]
+            setattr(self, name, np.zeros(self.data.shape, wide))
+        self._make_views()
+
+    def _make_views(self):
+        """A new buffer for the gradients, and each parameter's section of both buffers."""
+        self.grad = np.zeros_like(self.data)
+        self.sections = [slice(end - p.size, end) for p, end in zip(
+            self.parameters, np.cumsum([p.size for p in self.parameters]).tolist(), strict=True)]
+        self.views = [(self.data[section].reshape(p.shape), self.grad[section].reshape(p.shape))
+                      for p, section in zip(self.parameters, self.sections, strict=True)]
         self._attach()
+        self.references = self._references()
+
+    def _references(self):
+        return [sys.getrefcount(grad) - (p.grad is grad)
+                for p, (_, grad) in zip(self.parameters, self.views, strict=True)]
 
     def _attach(self):
-        """Let each parameter look at its part; take over what it has elsewhere, such as a gradient from before."""
+        """Make each parameter a view of its section; copy what it has elsewhere, such as a gradient from before."""
         for p, (data, grad) in zip(self.parameters, self.views, strict=True):
             if p.data is not data:
                 data[...] = p.data
@@ -69,21 +114,46 @@ class Optimizer:
             if p.grad is None:
                 grad[...] = 0
 
+    def __getstate__(self) -> dict:
+        """All but the views: those of a copy are made anew, into the buffers of the copy."""
+        return {name: value for name, value in vars(self).items() if name not in ("grad", "views", "references")}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._make_views()
+
     def zero_grad(self) -> None:
         """Forget all gradients. The next backward pass writes them into the buffer, and adds from the second on."""
         self._attach()
         for p in self.parameters:
             p.grad = None
+        if any(now > before for now, before in zip(self._references(), self.references, strict=True)):
+            self._make_views()  # someone keeps a gradient: it is not overwritten
 
     def step(self) -> None:
         """Change the parameters according to their gradients."""
         self._gather()
         self.steps += 1
-        spare = np.empty_like(self.data[:BLOCK])
-        for i in range(0, self.data.size, BLOCK):
-            block = slice(i, i + BLOCK)
-            p = self.data[block]
-            self.update(p, self.grad[block], spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
+        wide = np.result_type(self.data, np.float32)
+        spare = np.empty(min(BLOCK, self.data.size), wide)
+        for start, end in self._runs():
+            for i in range(start, end, BLOCK):
+                block = slice(i, min(i + BLOCK, end))
+                p, g = self.data[block], self.grad[block].astype(wide, copy=False)
+                self.update(p, g, spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
+
+    def _runs(self):
+        """The sections that have a gradient, neighbours joined: usually one run, from 0 to the end."""
+        runs = []
+        for p, section in zip(self.parameters, self.sections, strict=True):
+            if p.grad is None or not p.requires_grad:
+                continue
+            p.changed()
+            if runs and runs[-1][1] == section.start:
+                runs[-1][1] = section.stop
+            else:
+                runs.append([section.start, section.stop])
+        return runs
 
     def grad_is_finite(self) -> bool:
         """Whether no gradient has a nan or an inf."""
@@ -92,7 +162,9 @@ class Optimizer:
         return math.isfinite(size) or bool(np.isfinite(self.grad).all())
 
     def update(self, p: np.ndarray, g: np.ndarray, spare: np.ndarray, *slots: np.ndarray) -> None:
-        """Change the flat parameters p in place, given their gradient g, which stays as it is; spare is like p."""
+        """Change the flat parameters p in place, given their gradient g, which stays as it is. `spare` is of p's shape;
+        g, spare and the slots are at least float32.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -100,13 +172,17 @@ class Optimizer:
         return {"steps": np.asarray(self.steps), **{name: getattr(self, name).copy() for name in self.slots}}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Go on where `state_dict` was taken. KeyError or ValueError if it is of another optimiser or model."""
-        for name in self.slots:
-            if state[name].shape != self.data.shape:
-                raise ValueError(f"{name} has {state[name].size} elements, the parameters have {self.data.size}")
-        for name in self.slots:
-            getattr(self, name)[...] = state[name]
-        self.steps = int(state["steps"])
+        """Continue where `state_dict` was taken. KeyError or ValueError if it belongs to another optimiser or model."""
+        if state.keys() != {"steps", *self.slots}:
+            raise KeyError(f"the state of another optimiser: {', '.join(state)}")
+        arrays = {name: np.asarray(state[name], getattr(self, name).dtype) for name in self.slots}
+        steps = int(state["steps"])
+        for name, array in arrays.items():
+            if array.shape != self.data.shape:
+                raise ValueError(f"{name} has {array.size} elements, the parameters have {self.data.size}")
+        for name, array in arrays.items():
+            getattr(self, name)[...] = array
+        self.steps = steps
 
 
 class SGD(Optimizer):
@@ -114,23 +190,26 @@ class SGD(Optimizer):
 
         g = g + weight_decay * p
         b = momentum * b + g
-        p = p - lr * b                  nesterov: p - lr * (g + momentum * b)
+        p = p - lr * b                  nesterov: p - lr * (g + momentum * b); without momentum b = g
 
     Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
     """
 
-    slots = ("velocity",)
-
     def __init__(self, parameters, lr: float = 1e-3, momentum: float = 0.0, nesterov: bool = False,
                  weight_decay: float = 0.0):
-        super().__init__(parameters, lr)
+        _in_range(momentum=(momentum, 0, math.inf), weight_decay=(weight_decay, 0, math.inf))
         if nesterov and not momentum > 0:
             raise ValueError("nesterov needs a momentum")
+        self.slots = ("velocity",) if momentum else ()
+        super().__init__(parameters, lr)
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
-    def update(self, p, g, s, b):
+    def update(self, p, g, s, b=None):
         if self.weight_decay:
             g = np.add(np.multiply(p, self.weight_decay, out=s), g, out=s)
+        if b is None:
+            p -= np.multiply(g, self.lr, out=s)
+            return
         b *= self.momentum
         b += g
         if self.nesterov:
@@ -145,20 +224,21 @@ class RMSprop(Optimizer):
 
         g = g + weight_decay * p
         v = alpha * v + (1 - alpha) * g^2
-        b = momentum * b + g / (sqrt(v) + eps)
+        b = momentum * b + g / (sqrt(v) + eps)                      without momentum: g / (sqrt(v) + eps)
         p = p - lr * b
 
     Tieleman & Hinton 2012, "Lecture 6.5".
     """
 
-    slots = ("square", "velocity")
-
     def __init__(self, parameters, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0,
                  weight_decay: float = 0.0):
+        _in_range(alpha=(alpha, 0, math.inf), eps=(eps, 0, math.inf), momentum=(momentum, 0, math.inf),
+                  weight_decay=(weight_decay, 0, math.inf))
+        self.slots = ("square", "velocity") if momentum else ("square",)
         super().__init__(parameters, lr)
         self.alpha, self.eps, self.momentum, self.weight_decay = alpha, eps, momentum, weight_decay
 
-    def update(self, p, g, s, v, b):
+    def update(self, p, g, s, v, b=None):
         if self.weight_decay:
             g = g + self.weight_decay * p
         np.multiply(g, g, out=s)
@@ -168,9 +248,12 @@ class RMSprop(Optimizer):
         np.sqrt(v, out=s)
         s += self.eps
         np.divide(g, s, out=s)
-        b *= self.momentum
-        b += s
-        p -= np.multiply(b, self.lr, out=s)
+        if b is not None:
+            b *= self.momentum
+            b += s
+            np.copyto(s, b)
+        s *= self.lr
+        p -= s
 
 
 class Adam(Optimizer):
@@ -188,6 +271,8 @@ class Adam(Optimizer):
 
     def __init__(self, parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.0):
+        _in_range(beta1=(betas[0], 0, 1), beta2=(betas[1], 0, 1), eps=(eps, 0, math.inf),
+                  weight_decay=(weight_decay, 0, math.inf))
         super().__init__(parameters, lr)
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
@@ -212,7 +297,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay that is apart from the gradient: p = p - lr * weight_decay * p before the step.
+    """Adam with decoupled weight decay: p = p - lr * weight_decay * p before the step, and g without it.
 
     Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
     """
@@ -226,12 +311,12 @@ class AdamW(Adam):
         return g
 
 
-def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
+def clip_grad_norm_(parameters: Iterable[Parameter] | Tensor, max_norm: float) -> float:
     """Scale all gradients in place by max_norm / (norm + 1e-6), if that is below 1; returns their norm before.
 
     Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 3.2.
     """
-    grads = [p.grad for p in parameters if p.grad is not None]
+    grads = _gradients(parameters)
     wide = (g.astype(np.result_type(g, np.float32), copy=False) for g in grads)  # 300 squared is inf in float16
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in wide))
     if not (scale := max_norm / (norm + 1e-6)) >= 1:  # nan too: one nan gradient, and all are
@@ -240,8 +325,18 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
     return norm
 
 
-# Schedules are functions of time t, in steps or epochs from 0. They have no state: nothing to save, nothing to
-# get out of step.
+def clip_grad_value_(parameters: Iterable[Parameter] | Tensor, clip_value: float) -> None:
+    """Clip every element of the gradients in place to [-clip_value, clip_value]."""
+    for g in _gradients(parameters):
+        np.clip(g, -clip_value, clip_value, out=g)
+
+
+def _gradients(parameters):
+    parameters = [parameters] if isinstance(parameters, Tensor) else _listed(parameters)
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+# Schedules are functions of time t, in steps or epochs from 0. They have no state: there is nothing to save.
 
 
 def step_decay(t: int, lr: float, every: int, factor: float = 0.1) -> float:
@@ -250,12 +345,18 @@ def step_decay(t: int, lr: float, every: int, factor: float = 0.1) -> float:
 
 
 def cosine_decay(t: int, lr: float, total: int, lowest: float = 0.0) -> float:
-    """From lr at 0 to `lowest` at `total`, and so on: lowest + (lr - lowest) (1 + cos(pi t / total)) / 2.
-    Loshchilov & Hutter 2017.
+    """From lr at t = 0 down to `lowest` at t = total, and constant after that:
+
+        lowest + (lr - lowest) (1 + cos(pi t / total)) / 2
+
+    Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", without restarts.
     """
     return lowest + (lr - lowest) * (1 + math.cos(math.pi * min(t, total) / total)) / 2
 
 
 def linear_warmup(t: int, lr: float, steps: int, start: float = 0.0) -> float:
-    """From start * lr at 0 to lr at `steps`, and so on. Goyal et al. 2017."""
-    return lr * (start + (1 - start) * min(t, steps) / steps)
+    """From start * lr at t = 0 up to lr at t = steps, and constant after that; steps = 0 is no warm-up.
+
+    Goyal et al. 2017, "Accurate, large minibatch SGD".
+    """
+    return lr * (start + (1 - start) * min(t, steps) / steps) if steps else lr

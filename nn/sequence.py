@@ -72,10 +72,10 @@ def _through_time(hx, W, H, gh, gh_n, ended, reverse, step, wanted):
     for t in reversed(range(L)):
         held = None
         if ended is not None:
-            held = dh * ended[t]
+            held = np.where(ended[t], dh, 0)
             dh[:, ended[t]] = 0
         if gh is not None:
-            dh += gh[t] if ended is None else gh[t] * ~ended[t]
+            dh += gh[t] if ended is None else np.where(ended[t], 0, gh[t])
         da, past = step(t, dh)
         dW += np.dot(da, hx[t].T, out=dW_t)  # matmul, for so small a result, would keep other threads waiting
         if t == 0 and not (wanted_x or wanted_h0):
@@ -124,7 +124,8 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         def step(t, dh):
             h = hx[t + 1, :H]
             if relu:
-                return np.multiply(dh, h > 0, out=da), None
+                da[...] = np.where(h > 0, dh, 0)
+                return da, None
             np.multiply(h, h, out=da)
             np.subtract(1, da, out=da)
             return np.multiply(da, dh, out=da), None

@@ -20,11 +20,12 @@ Read next: backward.py, the walk; then ops.py, the rest of the table.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import threading
+import types
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from inspect import Parameter, Signature
+from contextlib import ContextDecorator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -42,14 +43,52 @@ recording = _Recording()
 new_node = tuple.__new__  # Node(...) would call this too, through a function in Python: 0.2 us more
 
 
-@contextmanager
-def no_grad():
-    """Record nothing inside: `with no_grad(): ...`, or `@no_grad()` on a function. Each thread has its own switch."""
-    before, recording.on = recording.on, False
-    try:
-        yield
-    finally:
-        recording.on = before
+class no_grad(ContextDecorator):
+    """Record nothing inside: `with no_grad(): ...`, or `@no_grad()` on a function. Each thread has its own switch.
+
+    A generator or a coroutine that is decorated records nothing while it runs, and leaves the switch alone while it
+    waits.
+    """
+
+    def __enter__(self):
+        self.before, recording.on = recording.on, False
+
+    def __exit__(self, *exception):
+        recording.on = self.before
+
+    def _recreate_cm(self):
+        return no_grad()
+
+    def __call__(self, function: Callable) -> Callable:
+        if inspect.isgeneratorfunction(function):
+            return functools.wraps(function)(lambda *args, **kwargs: _without_recording(function(*args, **kwargs)))
+        if inspect.iscoroutinefunction(function):
+            @functools.wraps(function)
+            async def coroutine(*args, **kwargs):
+                return await _awaitable(function(*args, **kwargs))
+            return coroutine
+        return super().__call__(function)
+
+
+def _without_recording(steps):
+    """Run a generator or a coroutine, and record nothing in each of its steps."""
+    step, given = steps.send, None
+    while True:
+        try:
+            with no_grad():
+                waiting = step(given)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            step, given = steps.send, (yield waiting)
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:
+            step, given = steps.throw, error
+
+
+_awaitable = types.coroutine(_without_recording)
 
 
 def op(value: Callable, *vjps: Callable) -> Callable:
@@ -107,7 +146,9 @@ def op(value: Callable, *vjps: Callable) -> Callable:
     differentiable.__name__ = differentiable.__qualname__ = name
     if ufunc:  # numpy's own signature has out=, where=, dtype=, ..., which an op does not take
         names = ("x",) if value.nin == 1 else ("a", "b")
-        differentiable.__signature__ = Signature([Parameter(x, Parameter.POSITIONAL_ONLY) for x in names])
+        differentiable.__signature__ = inspect.Signature(
+            [inspect.Parameter(x, inspect.Parameter.POSITIONAL_ONLY) for x in names])
+        differentiable.__module__ = inspect.currentframe().f_back.f_globals["__name__"]  # where pickle finds it
         differentiable.__doc__ = f"np.{name}, element by element, with broadcasting."
     return differentiable
 
@@ -124,7 +165,7 @@ def unbroadcast(g, x, name: str):
     g = sum(g, axes) if axes else g
     if g.size != x.size:
         raise ValueError(f"a vjp of {name} returned shape {g.shape} for an argument of shape {x.shape}")
-    return astype(reshape(g, x.shape), x.dtype)
+    return _cast(reshape(g, x.shape), x.dtype)
 
 
 def kept_shape(x, axis=None) -> tuple[int, ...]:
@@ -154,7 +195,6 @@ def _broadcast_to(x, shape):
 
 
 def _astype(x, dtype):
-    """x in another floating-point type."""
     return x.astype(dtype)
 
 
@@ -196,7 +236,7 @@ def _safe_log(a, b):
 sum = op(_sum, lambda g, y, x, axis=None, keepdims=False: broadcast_to(reshape(g, kept_shape(x, axis)), x.shape))
 reshape = op(_reshape, lambda g, y, x, shape: reshape(g, x.shape))
 broadcast_to = op(_broadcast_to, lambda g, y, x, shape: g)
-astype = op(_astype, lambda g, y, x, dtype: g)
+_cast = op(_astype, lambda g, y, x, dtype: g)
 swapaxes = op(_swapaxes, lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
 getitem = op(_getitem, lambda g, y, x, index: scatter(g, index, x.shape))
 scatter = op(_scatter, lambda g, y, x, index, shape: getitem(g, index))
@@ -211,6 +251,13 @@ _number_power = op(_pow, lambda g, y, x, n: g * (n * x ** (n - 1)) if n else g *
 _power = op(np.power, lambda g, y, a, b: g * b * a ** _lowered(a, b),
                       lambda g, y, a, b: g * y * _safe_log(a, b))
 _matmul = op(np.matmul, lambda g, y, a, b: g @ b.mT, lambda g, y, a, b: a.mT @ g)
+
+
+def astype(x, dtype):
+    """x in another type. No gradient flows through whole numbers or booleans: the result does not need one."""
+    if isinstance(x, Tensor) and not np.issubdtype(dtype, np.inexact):
+        x = x.detach()
+    return _cast(x, dtype)
 
 
 def pow(a, b):
@@ -238,6 +285,7 @@ def matmul(a, b):
 # -- the Tensor --------------------------------------------------------------------------------------------
 
 _births = itertools.count()
+methods: dict[str, Callable] = {}  # filled at the end of ops.py
 
 
 def _comparison(ufunc):
@@ -257,9 +305,16 @@ class Tensor:
 
     Numbers and lists of numbers become float32, as in PyTorch; an array keeps its dtype and is shared, not copied.
     Types mix as numpy's do: an array of integers becomes float64 in an exp or a division, and float32 becomes float64
-    together with it, and together with a 0-d array of float64 (PyTorch: float32).
+    together with it, and together with a 0-d array of float64 (PyTorch: float32). TypeError for requires_grad of
+    integers.
+
     Ops never work in place: `a += b` makes a new Tensor, and there is no item assignment, so that no value that a
-    gradient will need can change. TypeError for requires_grad of integers.
+    gradient will need can change. Only the step of an optimiser and `load_state_dict` change a Parameter. A backward
+    pass through a graph that was recorded before that raises RuntimeError. What is not seen is an array that you
+    change yourself: `x.data[...] = 0`, or an index array, between the forward and the backward pass.
+
+    Copies (copy, deepcopy, pickle) are new Tensors with no connection to the original's graph; TypeError for a Tensor
+    that an op made while recording: copy x.detach().
     """
 
     __slots__ = ("data", "grad", "buffer", "requires_grad", "birth", "node", "__weakref__")
@@ -279,16 +334,42 @@ class Tensor:
         self.birth = next(_births)
         self.node = None
 
+    def __reduce_ex__(self, protocol):
+        if self.node is not None:
+            raise TypeError("a Tensor that remembers an op cannot be copied or pickled: use x.detach()")
+        return _remake, (type(self), self.data, self.requires_grad, self.grad)
+
+    def changed(self) -> None:
+        """Say that `data` has changed in place: graphs that were recorded before cannot be used for a backward pass."""
+        self.birth = next(_births)
+
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
     size = property(lambda self: self.data.size)
     dtype = property(lambda self: self.data.dtype)
     mT = property(lambda self: swapaxes(self, -1, -2))
+    T = property(lambda self: methods["transpose"](self))
 
     __add__ = __radd__ = add
     __mul__ = __rmul__ = mul
     __sub__, __truediv__, __neg__, __matmul__, __getitem__ = sub, div, neg, matmul, getitem
-    sum, reshape, astype, swapaxes = sum, reshape, astype, swapaxes
+    sum, astype, swapaxes, log = sum, astype, swapaxes, log
+
+    def reshape(self, *shape) -> Tensor:
+        """The same elements in another shape, given as lengths or as one tuple; one length may be -1."""
+        return reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+
+    def __getattr__(self, name: str):
+        """x.mean(), x.exp(), ...: the functions of ops.py that `methods` lists, with x as the first argument."""
+        if name in methods:
+            return functools.partial(methods[name], self)
+        raise AttributeError(f"a Tensor has no {name}", name=name, obj=self)
+
+    def __dir__(self):
+        return [*super().__dir__(), *methods]
+
+    def __abs__(self):
+        return methods["abs"](self)
 
     def __rsub__(self, other):
         return sub(other, self)
@@ -318,6 +399,19 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.data)
 
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def numpy(self) -> np.ndarray:
+        """The array; TypeError if this Tensor needs a gradient, which the array would not: use x.detach().numpy()."""
+        return np.asarray(self)
+
     def item(self) -> float:
         """The one number that a Tensor of size 1 holds."""
         return self.data.item()
@@ -326,6 +420,18 @@ class Tensor:
         if self.requires_grad:
             raise TypeError("an array would lose this Tensor's graph: use .data, or .detach() first")
         return np.array(self.data, dtype, copy=copy)
+
+    def __array_function__(self, function, kinds, args, kwargs):
+        """np.sum(x) and the like: only of a Tensor that needs no gradient, as an array."""
+        def plain(value):
+            if isinstance(value, (list, tuple)):
+                return type(value)(map(plain, value))
+            if isinstance(value, Tensor) and value.requires_grad:
+                name = function.__name__
+                raise TypeError(f"np.{name} of a Tensor would lose its graph: use nn.{name}, or x.data")
+            return _array(value)
+
+        return function(*plain(args), **{name: plain(value) for name, value in kwargs.items()})
 
     def __repr__(self) -> str:
         values = np.array2string(self.data, separator=", ", prefix="Tensor(")
@@ -349,6 +455,8 @@ class Tensor:
 
     def accumulate(self, dx: np.ndarray) -> None:
         """self.grad += dx; the first is copied, into `buffer` if there is one."""
+        if self.data.dtype.kind not in "fc":
+            raise TypeError(f"only floating-point data has a gradient, not {self.dtype}")
         if self.grad is not None:
             self.grad += dx
         elif self.buffer is None:
@@ -366,6 +474,15 @@ def result(data, node: Node | None = None) -> Tensor:
     t.requires_grad = node is not None
     t.birth = next(_births)
     t.node = node
+    return t
+
+
+def _remake(kind, data, requires_grad, grad):
+    """A copy of a Tensor: its birth is its own, as that is its identity in a graph."""
+    t = kind.__new__(kind)
+    t.data, t.requires_grad, t.grad = data, requires_grad, grad
+    t.buffer = t.node = None
+    t.birth = next(_births)
     return t
 
 

@@ -110,7 +110,8 @@ def twin(name: str, layer: nn.Module, cell: nn.Module, *inputs: Callable, call: 
 # name: domain. Each is checked at three shapes, 0-d and empty ones among them.
 UNARY = {
     "neg": real, "exp": real, "expm1": real, "log": positive, "log1p": positive, "sqrt": positive, "tanh": real,
-    "sigmoid": real, "relu": nonzero, "abs": nonzero,
+    "sigmoid": real, "relu": nonzero, "abs": nonzero, "sin": real, "cos": real, "softplus": real, "elu": nonzero,
+    "leaky_relu": nonzero, "silu": real, "gelu": real,
 }
 
 # name: domains of the two. Each is checked at four pairs of shapes.
@@ -120,6 +121,7 @@ BINARY = {
 }
 
 CLASSES = np.array([2, 0, -100, 1, 2])
+WEIGHT = np.linspace(0.5, 2, 7)
 MASK = np.array([[True, False, True], [False, True, True]])
 LENGTHS = np.array([3, 0, 5, 1, 5, 2, 4])
 
@@ -142,6 +144,17 @@ CASES = [
     Case("clip", lambda x: nn.clip(x, -0.5, 1), real(5, 7)),
     Case("clip low", lambda x: nn.clip(x, low=-0.5), real(5, 7)),
     Case("clip high", lambda x: nn.clip(x, high=0.5), real(5, 7)),
+    Case("clip by Tensors", nn.clip, real(5, 7), real(7), lambda rng: 1 + rng.random((5, 1))),
+    Case("clip low above high", nn.clip, real(5, 7), lambda rng: 1 + rng.random(7), real(5, 1)),
+    Case("elu alpha=2", lambda x: nn.elu(x, 2.0), nonzero(5, 7)),
+    Case("cumsum", lambda x: nn.cumsum(x, 1), real(2, 3, 5), order=3),
+    Case("cumsum axis=-2", lambda x: nn.cumsum(x, -2), real(2, 3, 5)),
+    Case("norm 1", lambda x: nn.norm(x, 1, axis=-1), nonzero(2, 3, 5)),
+    Case("norm at 0", nn.norm, lambda rng: np.zeros((0, 3))),
+    Case("einsum", lambda a, b: nn.einsum("nij,kj->nk", a, b), real(2, 3, 5), real(7, 5), order=3),
+    Case("einsum of one", lambda a: nn.einsum("ij->j", a), real(3, 5)),
+    Case("einsum implicit", lambda a, b, c: nn.einsum("ij,jk,kl", a, b, c), real(2, 3), real(3, 5), real(5, 7)),
+    Case("einsum dot", lambda a, b: nn.einsum("i,i->", a, b), real(5), real(5)),
     Case("astype", lambda x: nn.astype(x, x.dtype), real(5, 7)),
 
     Case("matmul", nn.matmul, real(5, 3), real(3, 2), order=3),
@@ -156,7 +169,7 @@ CASES = [
 
     *(Case(f"{name}{''.join(f' {k}={v}' for k, v in options.items())}",
            lambda x, name=name, options=options: getattr(nn, name)(x, **options), real(2, 3, 5))
-      for name in ("sum", "mean", "max", "min", "var", "logsumexp")
+      for name in ("sum", "mean", "max", "min", "var", "std", "norm", "prod", "logsumexp")
       for options in [{"axis": None}, {"axis": 1}, {"axis": -1, "keepdims": True}, {"axis": (0, -1)}]),
     Case("sum empty", lambda x: nn.sum(x, 0), real(0, 3)),
     Case("sum 0-d", nn.sum, real()),
@@ -205,13 +218,21 @@ CASES = [
     Case("binary_cross_entropy_with_logits", nn.binary_cross_entropy_with_logits, nonzero(5, 7), share(5, 7)),
     Case("binary_cross_entropy_with_logits large",
          lambda x: nn.binary_cross_entropy_with_logits(400 * x, np.array([0.0, 1, 0.3])), nonzero(3)),
+    Case("binary_cross_entropy weight", lambda p, t: nn.binary_cross_entropy(p, t, weight=WEIGHT), share(5, 7),
+         share(5, 7)),
+    Case("binary_cross_entropy_with_logits weights", lambda x, t: nn.binary_cross_entropy_with_logits(
+        x, t, weight=WEIGHT, pos_weight=2 * WEIGHT), nonzero(5, 7), share(5, 7)),
     Case("mse_loss", nn.mse_loss, real(5, 7), real(5, 7)),
+    Case("l1_loss", nn.l1_loss, real(5, 7), real(5, 7)),
+    Case("huber_loss", lambda x, t: nn.huber_loss(x, t, delta=0.7), real(5, 7), real(5, 7)),
+    Case("nll_loss", lambda x: nn.nll_loss(x, CLASSES, [0.5, 2, 3]), real(5, 3)),
+    Case("nll_loss images", lambda x: nn.nll_loss(x, MASK * 1, reduction="none"), real(2, 5, 3)),
     Case("gaussian_kl", nn.gaussian_kl, real(5, 7), real(5, 7)),
     Case("reparameterize", lambda mean, log_var: nn.reparameterize(mean, log_var, np.random.default_rng(1)),
          real(5, 7), real(5, 7)),
 
     module("RNNCell tanh", nn.RNNCell(3, 2), real(5, 3), real(5, 2)),
-    module("RNNCell relu", nn.RNNCell(3, 2, "relu"), real(5, 3), real(5, 2)),
+    module("RNNCell relu", nn.RNNCell(3, 2, nonlinearity="relu"), real(5, 3), real(5, 2)),
     module("LSTMCell", nn.LSTMCell(3, 2), real(5, 3), real(5, 2), real(5, 2),
            call=lambda cell, x, h, c: cell(x, (h, c))),
     module("GRUCell", nn.GRUCell(3, 2), real(5, 3), real(5, 2)),
@@ -219,8 +240,14 @@ CASES = [
     module("Linear", nn.Linear(3, 2), real(5, 3)),
     module("Linear no bias", nn.Linear(3, 2, bias=False), real(7, 5, 3)),
     module("LayerNorm", nn.LayerNorm(5), real(7, 5)),
+    module("LayerNorm of two axes", nn.LayerNorm((3, 5)), real(7, 3, 5)),
+    module("Embedding", nn.Embedding(5, 3), call=lambda layer: layer(np.array([[0, 4, 4], [1, 0, 4]]))),
     Case("Dropout", lambda x: nn.Dropout(0.4, rng=np.random.default_rng(1))(x), real(5, 7)),
     Case("Sequential", lambda x, w: nn.Sequential(nn.tanh, lambda y: y @ w, nn.sigmoid)(x), real(5, 3), real(3, 2)),
+
+    module("LSTM without bias", nn.LSTM(3, 2, bias=False), real(5, 7, 3), order=1, call=lambda layer, x: layer(x)[0]),
+    module("GRU of one sequence", nn.GRU(3, 2, 2, bidirectional=True), real(5, 3), real(4, 2), order=1),
+    module("RNNCell without bias", nn.RNNCell(3, 2, bias=False), real(3), real(2)),
 
     module("RNN tanh", nn.RNN(3, 2), real(5, 7, 3), real(1, 7, 2), order=1),
     module("RNN relu", nn.RNN(3, 2, nonlinearity="relu"), real(5, 7, 3), real(1, 7, 2), order=1),
@@ -237,7 +264,7 @@ CASES = [
            call=lambda layer, x, h: layer(x, h, lengths=LENGTHS)),
 
     twin("RNN = RNNCell tanh", nn.RNN(3, 2), nn.RNNCell(3, 2), real(5, 7, 3), real(1, 7, 2)),
-    twin("RNN = RNNCell relu", nn.RNN(3, 2, nonlinearity="relu"), nn.RNNCell(3, 2, "relu"),
+    twin("RNN = RNNCell relu", nn.RNN(3, 2, nonlinearity="relu"), nn.RNNCell(3, 2, nonlinearity="relu"),
          real(5, 7, 3), real(1, 7, 2)),
     twin("LSTM = LSTMCell", nn.LSTM(3, 2), nn.LSTMCell(3, 2), real(5, 7, 3), real(1, 7, 2), real(1, 7, 2), call=lstm),
     twin("GRU = GRUCell", nn.GRU(3, 2), nn.GRUCell(3, 2), real(5, 7, 3), real(1, 7, 2)),

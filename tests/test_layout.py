@@ -44,7 +44,8 @@ PICTURE_OF_NN = {
     "memory": set(),
     "sequence": {"fused", "memory"},
     "layers": {"tensor", "ops", "module", "sequence"},
-    "optim": {"module"},
+    "optim": {"module", "tensor"},
+    "batches": set(),
     "anomaly": {"backward", "fused", "tensor"},
     "gradcheck": {"module", "tensor"},
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nn
-from nn import Tensor, fused, grad
+from nn import Tensor, fused, grad, sequence
 
 
 def leaf(array):
@@ -107,11 +107,24 @@ def test_a_gradient_has_the_dtype_of_its_argument(other):
 
 def test_a_fused_op_gives_each_argument_its_own_dtype():
     for of_x, of_weights in [(np.float32, np.float64), (np.float64, np.float32)]:
-        layer = nn.GRU(3, 2, dtype=of_weights)
         x = Tensor(np.ones((5, 7, 3), of_x), requires_grad=True)
-        h, _ = layer(x)
+        weights = [Tensor(np.ones(shape, of_weights), requires_grad=True) for shape in ((6, 3), (6, 2), 6, 6)]
+        h, _ = sequence.gru(x, np.zeros((5, 2), of_x), *weights)
         assert h.dtype == np.float64
-        assert [dx.dtype for dx in grad(h.sum(), [x, *layer.parameters()])] == [of_x] + [of_weights] * 4
+        assert [dx.dtype for dx in grad(h.sum(), [x, *weights])] == [of_x] + [of_weights] * 4
+
+
+@pytest.mark.parametrize("layer, shape", [
+    (nn.GRU(3, 2), (5, 7, 3)), (nn.Linear(3, 2), (5, 3)), (nn.LayerNorm(3), (5, 3)),
+    (nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 5)), (7, 3))])
+def test_a_layer_computes_in_the_dtype_of_its_weights(layer, shape):
+    for dtype in (np.float64, np.float16, np.int64):
+        x = Tensor(np.ones(shape, dtype), requires_grad=dtype is not np.int64)
+        y = layer(x)
+        y = y[0] if isinstance(y, tuple) else y
+        assert y.dtype == np.float32
+        y.sum().backward()
+        assert dtype is np.int64 or x.grad.dtype == dtype
 
 
 # -- refusals ------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def every_reduction(name, y, *ds):
             for reduction in ("mean", "sum", "none")}
 
 
-ARITHMETIC = ["add", "sub", "mul", "div", "maximum", "minimum", "power"]
+ARITHMETIC = ["add", "sub", "mul", "div", "maximum", "minimum", "pow"]
 REDUCTIONS = ["sum", "mean", "max", "min", "var", "logsumexp"]
 
 # (where it is said, the words, {case: what nn says}): the value and the gradients, None for one that is PyTorch's; or
@@ -80,7 +80,7 @@ DIFFERENT = [
         "relu, nan": (None, [0, 2]),
         "maximum, nan": (None, [0, 0, 0, 0], [0, 0, 0, 0]),
         "minimum, nan": (None, [0, 0, 0, 0], [0, 0, 0, 0]),
-        "power, nan ** 0": (None, [nan, nan], None),
+        "pow, nan ** 0": (None, [nan, nan], None),
         "var, some -inf": (None, [nan] * 4),
         "var, huge": (None, [nan] * 4)}),
     (nn.Tensor, "together with a 0-d array of float64 (PyTorch: float32)", types_of_numpy([
@@ -91,8 +91,8 @@ DIFFERENT = [
         f"{op}, 0-d, {what}" for op in REDUCTIONS for what in ("axis 0", "axis -1", "kept"))),
 ]
 SAID_TOO = [  # of differences that test_optim.py and test_sequence.py hold
-    (nn.Optimizer, "has gradient zero, and moments decay (PyTorch leaves such a one alone)"),
-    (nn.cosine_decay, "From lr at 0 to `lowest` at `total`, and so on"),
+    (nn.Optimizer, "The number of steps is counted for all together (PyTorch: for each parameter)"),
+    (nn.cosine_decay, "down to `lowest` at t = total, and constant after that"),
     (nn.RNN, "as with PyTorch's packed sequences (here 0 is a length too: h_n is h0"),
 ]
 SAID = {name: said for _, _, answers in DIFFERENT for name, said in answers.items()}
@@ -111,8 +111,6 @@ def ours(name, layout="contiguous"):
     arrays = [RECORDED[x] for x in inputs]
     xs = [nn.Tensor(LAYOUTS[layout](x) if x.ndim else x, requires_grad=x.dtype.kind == "f") for x in arrays]
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
-    if function in ("pow", "power"):  # recorded apart, for a number n and for a Tensor
-        function, keywords = "pow", {"b": keywords["n"]} if keywords else {}
     function = getattr(nn, function)
     with np.errstate(all="ignore"):
         y = function(xs, **keywords) if function in (nn.concatenate, nn.stack) else function(*xs, **keywords)
@@ -158,10 +156,10 @@ def test_what_pytorch_refuses_is_refused(name):
 
 def test_every_op_and_loss_of_nn_is_here():
     ops = {name for name, f in vars(nn).items() if isinstance(f, types.FunctionType)}
-    elsewhere = {"getitem", "scatter", "split"}  # test_against_pytorch.py
+    elsewhere = {"getitem", "scatter", "split", "einsum", "argmax"}  # test_against_pytorch.py, test_ops.py
     without_one = {"op", "fused", "grad", "no_grad", "gradcheck", "find_anomaly", "reparameterize", "clip_grad_norm_",
-                   "step_decay", "cosine_decay", "linear_warmup"}
-    recorded = {function for _, function, _, _ in CASES.values()} - {"power"}  # of a Tensor; nn has one pow for both
+                   "clip_grad_value_", "batches", "step_decay", "cosine_decay", "linear_warmup"}
+    recorded = {function for _, function, _, _ in CASES.values()}
     assert ops - elsewhere - without_one == recorded
 
 
@@ -213,3 +211,87 @@ def test_clipping(name, max_norm):
         norm = nn.clip_grad_norm_([p], max_norm)
     np.testing.assert_allclose(norm, RECORDED[f"{name}/norm"], 1e-12)
     np.testing.assert_allclose(p.grad, RECORDED[f"{name}/scaled"], 1e-12)
+
+
+# -- 0 times infinity: a mask selects, so that a branch which is not taken has gradient 0 ---------------------------
+
+INFINITE = {
+    "sqrt of relu": lambda x: nn.sqrt(nn.relu(x)),
+    "log of relu": lambda x: nn.log(nn.relu(x)),
+    "1 over relu": lambda x: 1 / nn.relu(x),
+    "sqrt of clip": lambda x: nn.sqrt(nn.clip(x, 0)),
+    "sqrt of maximum": lambda x: nn.sqrt(nn.maximum(x, np.zeros(4))),
+    "log of minus minimum": lambda x: nn.log(-nn.minimum(-x, np.zeros(4))),
+    "sqrt of where": lambda x: nn.sqrt(nn.where(x > 0, x, 0)),
+}
+
+
+@pytest.mark.parametrize("name", INFINITE)
+def test_a_gradient_that_is_masked_is_0_even_where_it_is_infinite(name):
+    x = nn.Tensor(np.array([-2.0, -0.5, 0.5, 3]), requires_grad=True)
+    with np.errstate(divide="ignore"):
+        INFINITE[name](x).sum().backward()
+    assert np.array_equal(x.grad[:2], [0, 0]) and np.isfinite(x.grad[2:]).all() and (x.grad[2:] != 0).all()
+
+
+@pytest.mark.parametrize("op, x, expected", [
+    (nn.abs, [-2.0, 0, 3], [-np.inf, 0, np.inf]), (nn.relu, [-2.0, 0, 3], [0, 0, np.inf]),
+    (lambda x: nn.max(x, keepdims=True), [1.0, 3, 2], [0, np.inf, 0]),
+    (lambda x: nn.maximum(x, 0.5), [-2.0, 3], [0, np.inf]), (lambda x: nn.minimum(x, 0.5), [-2.0, 3], [np.inf, 0]),
+])
+def test_an_infinite_gradient_stays_where_it_belongs(op, x, expected):
+    x = nn.Tensor(np.array(x), requires_grad=True)
+    y = op(x)
+    y.backward(np.full(y.shape, np.inf))
+    assert np.array_equal(x.grad, expected)
+
+
+def test_an_infinite_gradient_does_not_spread_in_recurrent_layers():
+    rng = np.random.default_rng(0)
+    x = nn.Tensor(rng.standard_normal((4, 3, 2)), requires_grad=True)  # N, L, I
+    layer = nn.RNN(2, 5, nonlinearity="relu", batch_first=True, dtype=np.float64, rng=rng)
+    h, _ = layer(x, lengths=[3, 1, 2, 3])
+    g = np.zeros(h.shape)
+    g[1, 2] = np.inf  # after the end of the sequence
+    h.backward(g)
+    assert np.array_equal(x.grad, np.zeros_like(x.grad))
+
+
+# -- reductions: numpy's value and dtype, whatever is reduced ------------------------------------------------------
+
+DTYPES = ["bool", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
+REDUCED = {"sum": np.sum, "mean": np.mean, "var": np.var, "max": np.max, "min": np.min, "prod": np.prod,
+           "std": np.std}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", REDUCED)
+def test_reductions_are_numpys_for_every_dtype_rank_and_axis(name, dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((), (5,), (3, 200), (2, 3, 4)):
+        x = rng.integers(0, 2 if dtype == "bool" else 9 if dtype == "float16" else 90, shape).astype(dtype)
+        for axis in (None, *range(-len(shape), len(shape)), *([(0, -1)] if len(shape) > 1 else [])):
+            for keepdims in (False, True):
+                with np.errstate(all="ignore"):  # small whole numbers wrap in a product
+                    ours = getattr(nn, name)(nn.Tensor(x), axis, keepdims=keepdims)
+                    theirs = REDUCED[name](x, axis=axis, keepdims=keepdims)
+                assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), (shape, axis)
+                np.testing.assert_allclose(ours.data.astype(float), np.asarray(theirs, float), rtol=2e-3, atol=1e-3)
+
+
+def test_float16_is_summed_wider():
+    ones = nn.Tensor(np.ones(70_000, np.float16), requires_grad=True)
+    assert nn.mean(ones).item() == 1 and nn.var(ones).item() == 0 and nn.mean(ones).dtype == np.float16
+    nn.mean(ones).backward()
+    assert ones.grad.dtype == np.float16 and ones.grad[0] > 0
+    logits = nn.Tensor(np.zeros((70_000, 2), np.float16), requires_grad=True)
+    loss = nn.cross_entropy(logits, np.zeros(70_000, int))
+    assert loss.item() == pytest.approx(np.log(2), abs=1e-3) and loss.dtype == np.float16
+    loss.backward()
+    assert (logits.grad[:, 0] < 0).all()
+
+
+def test_a_variance_without_degrees_of_freedom_is_never_negative():
+    with np.errstate(all="ignore"):
+        assert np.isnan(nn.var(nn.Tensor([1.0]), ddof=1).item())
+        assert np.isinf(nn.var(nn.Tensor([1.0, 2]), ddof=3).item())

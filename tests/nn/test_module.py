@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -209,13 +210,13 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path):
     nn.Linear(3, 5).save(tmp_path / "a")
     layer = nn.Linear(3, 2)
     before = arrays(layer)
-    with pytest.raises(ValueError, match=r"weight .*\(5, 3\).*\(2, 3\)"):
+    with pytest.raises(ValueError, match=r"/a: .*weight .*\(5, 3\).*\(2, 3\)"):
         layer.load(tmp_path / "a")
     nn.LayerNorm(2).save(tmp_path / "b")
     with pytest.raises(ValueError):
         layer.load(tmp_path / "b")
     nn.LSTM(3, 2).save(tmp_path / "c")
-    with pytest.raises(KeyError, match="weight_ih_l0"):
+    with pytest.raises(KeyError, match="/c: .*weight_ih_l0"):
         layer.load(tmp_path / "c")
     assert all(np.array_equal(before[name], array) for name, array in arrays(layer).items())
 
@@ -245,6 +246,7 @@ def test_repr_shows_the_tree_and_counts():
     assert repr(net).splitlines() == [
         "Sequential()  # 3,009 parameters",
         "  0: Linear(1000, 3)  # 3,003 parameters",
+        "  1: tanh",
         "  2: Sequential()  # 6 parameters",
         "    0: Linear(3, 2, bias=False)  # 6 parameters",
         "    1: Dropout(0.2)  # 0 parameters",
@@ -253,6 +255,55 @@ def test_repr_shows_the_tree_and_counts():
         "LSTM(3, 2, num_layers=2, batch_first=True, bidirectional=True)  # ")
     assert repr(nn.GRUCell(3, 2)) == "GRUCell(3, 2)  # 42 parameters"
     assert "layers.2: Linear(2, 5)" in repr(Net()) and "heads.mean: Linear(5, 1)" in repr(Net())
+
+
+def test_sequential_is_a_sequence():
+    net = nn.Sequential(nn.Linear(3, 2), nn.tanh, nn.Linear(2, 5))
+    assert len(net) == 3 and net[1] is nn.tanh and net[-1].out_features == 5 and list(net) == [net[0], net[1], net[2]]
+    with pytest.raises(IndexError):
+        net[3]
+
+
+@pytest.mark.parametrize("spoil, error", [
+    (lambda state: state | {"bias": None}, "bias is no array"),
+    (lambda state: state | {"bias": np.array(["a", "b"])}, "bias is no array"),
+    (lambda state: state | {"bias": np.zeros(3)}, "bias is .3,."),
+    (lambda state: state | {"bias": np.zeros(2, complex)}, "bias is no array"),
+])
+def test_a_state_with_a_bad_array_changes_nothing(spoil, error):
+    layer, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    before = arrays(layer)
+    with pytest.raises(ValueError, match=error):
+        layer.load_state_dict(spoil(other.state_dict()))
+    assert all(np.array_equal(before[name], array) for name, array in arrays(layer).items())
+
+
+def test_two_parameters_of_one_name_are_refused():
+    module = nn.Module()
+    module.layers = {1: nn.Parameter([1.0]), "1": nn.Parameter([2.0])}
+    with pytest.raises(ValueError, match="two parameters have the name layers.1"):
+        module.state_dict()
+
+
+def test_a_module_that_holds_its_parent_is_named():
+    parent, child = nn.Module(), nn.Module()
+    parent.child, child.owner = child, [parent]
+    for walk in (parent.parameters, parent.eval, parent.state_dict):
+        with pytest.raises(ValueError, match="child.owner.0 is a module that holds itself"):
+            walk()
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+    models = [nn.Linear(50, 50, rng=np.random.default_rng(i)) for i in range(2)]
+    for model in models:
+        for p in model.parameters():
+            p.data[...] = models.index(model)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda i: models[i % 2].save(tmp_path / "model"), range(200)))
+    reader = nn.Linear(50, 50)
+    reader.load(tmp_path / "model")
+    assert len({*reader.weight.data.ravel(), *reader.bias.data}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_sequential_takes_plain_functions_and_keeps_the_order():
@@ -318,3 +369,79 @@ def test_dropout_draws_anew_and_repeats_with_the_seed():
 def test_dropout_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match=f"not {p}"):
         nn.Dropout(p)
+
+
+# -- activations, Embedding, and what layers refuse ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, options", [
+    ("ReLU", {}), ("LeakyReLU", {"negative_slope": 0.3}), ("ELU", {"alpha": 2.0}), ("GELU", {}), ("SiLU", {}),
+    ("Sigmoid", {}), ("Tanh", {}), ("Softplus", {}), ("Softmax", {"axis": 0}), ("LogSoftmax", {"axis": 0})])
+def test_activations_are_functions_as_modules(name, options):
+    function = {"LeakyReLU": nn.leaky_relu, "LogSoftmax": nn.log_softmax}.get(name) or getattr(nn, name.lower())
+    x = nn.Tensor(np.linspace(-2, 2, 6).reshape(2, 3))
+    layer = getattr(nn, name)(**options)
+    assert np.array_equal(layer(x).data, function(x, **options).data)
+    assert type(layer).__name__ == name and repr(layer).startswith(f"{name}(") and not layer.parameters()
+    assert all(f"{key}={value}" in repr(layer) for key, value in options.items())
+
+
+def test_an_embedding_adds_up_the_gradients_of_a_row_that_is_used_twice():
+    layer = nn.Embedding(5, 2, rng=np.random.default_rng(0))
+    y = layer(np.array([[1, 3], [3, 3]]))
+    assert np.array_equal(y.data, layer.weight.data[[[1, 3], [3, 3]]])
+    y.sum().backward()
+    assert layer.weight.grad[:, 0].tolist() == [0, 1, 0, 3, 0]
+
+
+@pytest.mark.parametrize("call, error", [
+    (lambda: nn.Embedding(5, 2)(np.array([5])), "from 0 to 4"), (lambda: nn.Embedding(5, 2)(np.array([-1])), "0 to 4"),
+    (lambda: nn.Embedding(5, 2)(np.array([0.5])), "whole number"),
+    (lambda: nn.LayerNorm(3)(nn.Tensor(np.ones((4, 1)))), r"LayerNorm: .* \(3,\), but x is \(4, 1\)"),
+    (lambda: nn.LayerNorm((2, 3))(nn.Tensor(np.ones(3))), "LayerNorm"),
+    (lambda: nn.RNNCell(3, 2)(np.ones((5, 4)), np.ones((5, 2))), r"RNNCell: x is \(N, I\) with I = 3, not \(5, 4\)"),
+    (lambda: nn.GRUCell(3, 2)(np.ones((5, 3)), np.ones((1, 2))), r"GRUCell: a state is \(5, 2\).*not \(1, 2\)"),
+    (lambda: nn.LSTMCell(3, 2)(np.ones((5, 3)), (np.ones((5, 2)), np.ones((7, 2)))), r"LSTMCell: a state is \(5, 2\)"),
+])
+def test_layers_name_what_does_not_fit(call, error):
+    with pytest.raises(ValueError, match=error):
+        call()
+
+
+@pytest.mark.parametrize("layer, x", [(nn.LSTMCell(3, 2), np.ones((2, 3))), (nn.LSTM(3, 2), np.ones((5, 2, 3)))])
+def test_the_state_of_an_lstm_is_a_tuple(layer, x):
+    with pytest.raises(TypeError, match="the state is a tuple"):
+        layer(x, nn.Tensor(np.ones((2, 2))))
+
+
+def test_options_of_recurrent_layers_are_given_by_name():
+    with pytest.raises(TypeError):
+        nn.LSTM(3, 4, 1, True, True)
+    with pytest.raises(TypeError):
+        nn.RNNCell(3, 4, "relu")
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_one_sequence_alone_is_a_batch_of_one(kind, batch_first):
+    rng = np.random.default_rng(0)
+    layer = kind(3, 2, 2, bidirectional=True, batch_first=batch_first, rng=rng)
+    x, states = rng.standard_normal((5, 3)), [rng.standard_normal((4, 2)) for _ in range(2)]
+    state = tuple(states) if kind is nn.LSTM else states[0]
+    batched = tuple(s[:, None] for s in states) if kind is nn.LSTM else states[0][:, None]
+    h, last = layer(nn.Tensor(x), state)
+    h_1, last_1 = layer(nn.Tensor(np.expand_dims(x, 0 if batch_first else 1)), batched)
+    assert np.array_equal(h.data, np.squeeze(h_1.data, 0 if batch_first else 1))
+    for a, b in zip(last, last_1, strict=True) if kind is nn.LSTM else [(last, last_1)]:
+        assert np.array_equal(a.data, b.data[:, 0])
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_without_bias_it_is_the_same_as_biases_of_0(kind):
+    rng = np.random.default_rng(0)
+    layer, other = kind(3, 2, 2, bias=False, rng=rng), kind(3, 2, 2)
+    assert not any("bias" in name for name in layer.state_dict()) and "bias=False" in repr(layer)
+    zeros = {name: 0 * p.data for name, p in other.named_parameters()}
+    other.load_state_dict(zeros | layer.state_dict())
+    x = nn.Tensor(rng.standard_normal((5, 7, 3)).astype(np.float32))
+    np.testing.assert_allclose(layer(x)[0].data, other(x)[0].data, rtol=1e-6)

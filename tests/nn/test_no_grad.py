@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import numpy as np
@@ -81,3 +82,61 @@ def test_threads_differentiate_side_by_side():
     for k in range(4):
         work(k)
         assert np.array_equal(results[k], together[k])
+
+
+# -- generators and coroutines ------------------------------------------------------------------------------------
+
+
+def test_a_generator_records_nothing_and_leaves_the_switch_alone_while_it_waits():
+    @nn.no_grad()
+    def outputs(x):
+        try:
+            received = yield (x * 2).requires_grad
+            yield received, (x * 3).requires_grad
+        except KeyError:
+            yield "caught", (x * 4).requires_grad
+        return "the end"
+
+    x = nn.Tensor([1.0], requires_grad=True)
+    steps = outputs(x)
+    assert next(steps) is False and (x * 2).requires_grad
+    assert steps.send("sent") == ("sent", False) and (x * 2).requires_grad
+    assert steps.throw(KeyError()) == ("caught", False) and (x * 2).requires_grad
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value == "the end" and (x * 2).requires_grad
+    steps = outputs(x)
+    next(steps)
+    steps.close()
+    assert (x * 2).requires_grad
+
+
+def test_a_coroutine_records_nothing_and_others_do_meanwhile():
+    x, seen = nn.Tensor([1.0], requires_grad=True), []
+
+    @nn.no_grad()
+    async def quiet():
+        for _ in range(3):
+            seen.append((x * 2).requires_grad)
+            await asyncio.sleep(0)
+        return "done"
+
+    async def loud():
+        for _ in range(3):
+            seen.append((x * 2).requires_grad)
+            await asyncio.sleep(0)
+
+    async def both():
+        return await asyncio.gather(quiet(), loud())
+
+    assert asyncio.run(both())[0] == "done"
+    assert seen == [False, True] * 3
+
+
+def test_the_same_decorator_may_be_used_inside_itself():
+    @nn.no_grad()
+    def again(n):
+        return again(n - 1) if n else (x * 2).requires_grad
+
+    x = nn.Tensor([1.0], requires_grad=True)
+    assert again(3) is False and (x * 2).requires_grad

@@ -135,14 +135,90 @@ def test_two_optimisers_may_take_turns():
         assert p.data == expected
 
 
-def test_a_parameter_that_is_not_reached_has_gradient_zero():
-    p, q = nn.Parameter(np.array([1.0])), nn.Parameter(np.array([2.0]))
-    optimiser = nn.SGD([p, q], lr=0.1, momentum=0.5)
-    q.grad = np.ones(1)
-    for expected in (1.9, 1.85, 1.825):
-        optimiser.step()
+OPTIMISERS = {"SGD": {"momentum": 0.5, "weight_decay": 0.1}, "RMSprop": {"momentum": 0.5, "weight_decay": 0.1},
+              "Adam": {"weight_decay": 0.1}, "AdamW": {"weight_decay": 0.1}}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_parameter_that_is_frozen_or_not_reached_is_left_alone(name):
+    parameters = [nn.Parameter(np.full(3, i + 1.0)) for i in range(4)]
+    frozen, unreached, *others = parameters
+    optimiser = getattr(nn, name)(parameters, lr=0.1, **OPTIMISERS[name])
+    for p in parameters:
+        p.grad = np.ones(3)
+    optimiser.step()  # now all have moments
+    before, moments = optimiser.data.copy(), {slot: getattr(optimiser, slot).copy() for slot in optimiser.slots}
+    for _ in range(3):
         optimiser.zero_grad()
-        assert p.data == 1 and q.data == pytest.approx(expected, rel=1e-15)
+        for p in (frozen, *others):
+            p.grad = np.ones(3)
+        frozen.requires_grad = False
+        optimiser.step()
+    assert np.array_equal(optimiser.data[:6], before[:6]) and (optimiser.data[6:] != before[6:]).all()
+    for slot, array in moments.items():
+        assert np.array_equal(getattr(optimiser, slot)[:6], array[:6]), slot
+
+
+def test_a_step_without_any_gradient_changes_nothing():
+    p = nn.Parameter(np.ones(2))
+    nn.Adam([p], weight_decay=1).step()
+    assert np.array_equal(p.data, np.ones(2))
+    p.grad = np.ones(2)
+    with pytest.raises(NotImplementedError):
+        nn.Optimizer([p], lr=0).step()
+
+
+def test_a_gradient_that_is_kept_is_not_overwritten():
+    p, q = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(2))
+    optimiser = nn.SGD([p, q], lr=0.0)
+    kept = []
+    for scale in (1.0, 2.0, 3.0):
+        optimiser.zero_grad()
+        (p * scale).sum().backward()
+        kept.append(p.grad)
+        optimiser.step()
+    assert [g[0] for g in kept] == [1, 2, 3]
+    buffer = optimiser.grad
+    del kept
+    for _ in range(3):  # what nobody keeps costs no new buffer
+        optimiser.zero_grad()
+        (p.sum() + q.sum()).backward()
+        optimiser.step()
+    assert np.shares_memory(p.grad, optimiser.grad) and optimiser.grad is buffer
+
+
+def test_without_momentum_one_inf_is_forgotten():
+    for make in (nn.SGD, nn.RMSprop):
+        p = nn.Parameter(np.zeros(1))
+        optimiser = make([p], lr=1e-3)
+        assert "velocity" not in optimiser.slots
+    optimiser = nn.SGD([p], lr=1.0)
+    p.grad = np.array([np.inf])
+    optimiser.step()
+    p.data[...] = 0
+    p.grad = np.ones(1)
+    optimiser.step()
+    assert p.data == -1
+
+
+def test_adam_moves_in_float16():
+    """1,000 squares of 100 are beyond float16."""
+    p = nn.Parameter(np.zeros(2, np.float16))
+    optimiser = nn.Adam([p], lr=0.01)
+    for _ in range(100):
+        p.grad = np.array([100, -300], np.float16)
+        optimiser.step()
+    assert p.dtype == np.float16
+    np.testing.assert_allclose(p.data.astype(float), [-1, 1], rtol=0.02)
+
+
+def test_clipping_takes_one_parameter_too_and_clips_by_value():
+    p = nn.Parameter(np.zeros(2))
+    p.grad = np.array([3.0, -4.0])
+    assert nn.clip_grad_norm_(p, 1) == 5
+    np.testing.assert_allclose(p.grad, [0.6, -0.8], rtol=1e-5)
+    nn.clip_grad_value_([p], 0.7)
+    np.testing.assert_allclose(p.grad, [0.6, -0.7], rtol=1e-5)
 
 
 def test_one_element_that_is_not_finite_shows():
@@ -159,11 +235,26 @@ def test_one_element_that_is_not_finite_shows():
 @pytest.mark.parametrize("make, error, words", [
     (lambda p, q: nn.Adam([]), ValueError, "no parameter"),
     (lambda p, q: nn.Adam([p, q]), ValueError, "one dtype.*float32.*float64"),
-    (lambda p, q: nn.SGD([p], lr=-0.1), ValueError, "learning rate.*-0.1"),
-    (lambda p, q: nn.SGD([p], lr=math.nan), ValueError, "learning rate.*nan"),
+    (lambda p, q: nn.SGD([p], lr=-0.1), ValueError, "lr is .* not -0.1"),
+    (lambda p, q: nn.SGD([p], lr=math.nan), ValueError, "lr is .* not nan"),
     (lambda p, q: nn.SGD([p], nesterov=True), ValueError, "momentum"),
-    (lambda p, q: nn.Optimizer([p], lr=0).step(), NotImplementedError, None),
-], ids=["no parameter", "mixed dtypes", "negative rate", "no rate", "nesterov", "no update"])
+    (lambda p, q: nn.SGD([p], momentum=-1), ValueError, "momentum is .* not -1"),
+    (lambda p, q: nn.RMSprop([p], alpha=-1), ValueError, "alpha"),
+    (lambda p, q: nn.Adam([p], betas=(1, 0.9)), ValueError, "beta1 is from 0 to below 1, not 1"),
+    (lambda p, q: nn.Adam([p], betas=(0.9, -0.1)), ValueError, "beta2"),
+    (lambda p, q: nn.AdamW([p], eps=-1e-8), ValueError, "eps"),
+    (lambda p, q: nn.Adam([p], weight_decay=-1), ValueError, "weight_decay"),
+    (lambda p, q: nn.SGD(p), TypeError, "a list, such as model.parameters"),
+    (lambda p, q: nn.SGD(nn.Linear(2, 3)), TypeError, "a list, such as model.parameters"),
+    (lambda p, q: nn.SGD([p.data]), TypeError, "a Tensor, not ndarray"),
+    (lambda p, q: nn.SGD([{"params": [p]}]), TypeError, "an optimiser for each group"),
+    (lambda p, q: nn.SGD(nn.Linear(2, 3).named_parameters()), TypeError, "without their names"),
+    (lambda p, q: nn.SGD([p * 2]), ValueError, "not the result of an op"),
+    (lambda p, q: nn.SGD([p, p]), ValueError, "twice"),
+    (lambda p, q: nn.SGD([nn.Tensor([1, 2])]), ValueError, "needs a gradient"),
+    (lambda p, q: nn.SGD([nn.Tensor([1.0, 2])]), ValueError, "needs a gradient"),
+    (lambda p, q: nn.clip_grad_norm_(nn.Linear(2, 3), 1), TypeError, "a list, such as model.parameters"),
+])
 def test_what_cannot_be_optimised_is_refused(make, error, words):
     with pytest.raises(error, match=words):
         make(nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2, np.float32)))
@@ -208,4 +299,5 @@ def test_schedules_after_their_end_and_by_default():
     assert nn.cosine_decay(10, 1.0, 10) == nn.cosine_decay(25, 1.0, 10) == 0
     assert nn.cosine_decay(25, 1.0, 10, 0.25) == 0.25
     assert nn.linear_warmup(0, 0.5, 10) == 0 and nn.linear_warmup(25, 0.5, 10) == 0.5
+    assert nn.linear_warmup(0, 0.5, 0) == 0.5
     assert math.isclose(nn.step_decay(25, 1.0, 10), 0.01)

@@ -180,7 +180,7 @@ def test_a_second_backward_pass_over_a_kept_graph_gives_the_same(kind):
 
 @pytest.mark.parametrize("arguments, words", [
     ({"x": np.zeros((N, L, I + 1))}, r"\(N, L, I\).* 3.*\(5, 7, 4\)"),
-    ({"x": np.zeros((N, I))}, r"\(N, L, I\).* 3.*\(5, 3\)"),
+    ({"x": np.zeros((N, I, I, I))}, r"\(N, L, I\).* 3.*\(5, 3, 3, 3\)"),
     ({"state": np.zeros((1, N + 1, H))}, r"state.*\(1, 5, 2\).*\(1, 6, 2\)"),
     ({"lengths": [1, 2, 3, 4]}, "lengths.* 5.* 0 to L = 7"),
     ({"lengths": [1, 2, 3, 4, 8]}, "lengths.* 0 to L = 7"),

@@ -258,3 +258,59 @@ def test_empty_arrays_differentiate_to_empty_arrays():
     assert x.grad.shape == (0, 3)
     b = leaf(np.zeros(3))
     assert grad((x + b).sum(), b).data.tolist() == [0, 0, 0]
+
+
+# -- what someone who knows PyTorch reaches for ----------------------------------------------------------------
+
+
+def test_methods_are_the_functions():
+    x = leaf(X)
+    for name in ("mean", "var", "std", "max", "min", "prod", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid",
+                 "relu", "softmax", "norm", "abs", "log1p", "logsumexp"):
+        assert np.array_equal(getattr(x, name)().data, getattr(nn, name)(x).data), name
+    assert np.array_equal(x.mean(axis=1, keepdims=True).data, X.mean(axis=1, keepdims=True))
+    assert np.array_equal(abs(x - 1).data, np.abs(X - 1))
+    assert x.argmax() == X.argmax() and isinstance(x.argmax(axis=0), np.ndarray)
+    assert "mean" in dir(x)
+    with pytest.raises(AttributeError, match="a Tensor has no means"):
+        x.means()
+    x.mean().backward()
+    assert np.allclose(x.grad, 1 / 30)
+
+
+def test_shapes_as_methods():
+    x = Tensor(X)
+    assert x.T.shape == (5, 3, 2) and x.reshape(6, 5).shape == x.reshape((6, -1)).shape == (6, 5)
+    assert x.reshape(-1).shape == (30,) and Tensor(1.0).reshape().shape == ()
+    assert x.transpose().shape == (5, 3, 2) and x.transpose(1, 0, 2).shape == x.transpose((1, 0, 2)).shape == (3, 2, 5)
+
+
+def test_a_number_as_python_sees_it():
+    x = leaf(2.75)
+    assert float(x) == 2.75 and int(x) == 2 and f"{x:.1f}" == "2.8" and f"{x}" == str(x)
+    with pytest.raises(TypeError):
+        float(Tensor([1.0, 2]))
+
+
+def test_numpy_of_a_tensor():
+    assert Tensor(X).numpy() is X or np.shares_memory(Tensor(X).numpy(), X) or np.array_equal(Tensor(X).numpy(), X)
+    with pytest.raises(TypeError, match="detach"):
+        leaf(X).numpy()
+    assert np.sum(Tensor(X)) == X.sum() and np.allclose(Tensor(X), X)
+    for function in (np.sum, np.mean, np.concatenate, np.linalg.norm):
+        with pytest.raises(TypeError, match=f"np.{function.__name__} of a Tensor would lose its graph"):
+            function(leaf(X))
+
+
+def test_lists_of_numbers_are_reduced():
+    assert nn.mean([1.0, 2.0]) == 1.5 and nn.var([1.0, 3.0]) == 1
+
+
+def test_whole_numbers_need_no_gradient():
+    x = leaf([1.5, 2.5])
+    assert not nn.astype(x, int).requires_grad and not x.astype(bool).requires_grad
+    assert x.astype(np.float32).requires_grad
+    y = Tensor([1, 2])
+    y.requires_grad = True
+    with pytest.raises(TypeError, match="only floating-point data has a gradient, not int64"):
+        (y * 2.0).sum().backward()

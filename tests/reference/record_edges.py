@@ -62,8 +62,12 @@ def gaussian_kl(mean, log_var, reduction):
     return {"mean": kl.mean, "sum": kl.sum, "none": lambda: kl}[reduction]()
 
 
-def cross_entropy(x, target, weight=None, **keywords):
-    return F.cross_entropy(x, target, None if weight is None else torch.tensor(weight, dtype=x.dtype), **keywords)
+def weighted(function):
+    """A loss whose weights are lists of numbers."""
+    def loss(x, target, **keywords):
+        return function(x, target, **{key: torch.tensor(value, dtype=x.dtype) if key.endswith("weight") else value
+                                      for key, value in keywords.items()})
+    return loss
 
 
 THEIRS = {
@@ -71,8 +75,15 @@ THEIRS = {
     "max": over(torch.amax), "min": over(torch.amin),
     "var": lambda x, ddof=0, **keywords: over(torch.var)(x, **keywords, correction=ddof),
     "softmax": lambda x, axis=-1: x.softmax(axis), "log_softmax": lambda x, axis=-1: x.log_softmax(axis),
-    "power": torch.pow, "pow": lambda x, n: x**n,
+    "pow": lambda a, b: a**b,
     "clip": lambda x, low=None, high=None: x.clip(low, high),
+    "std": lambda x, **keywords: over(torch.std)(x, **keywords, correction=0),
+    "norm": lambda x, ord=2, axis=None, keepdims=False: torch.linalg.vector_norm(x, ord, axis, keepdim=keepdims),
+    "prod": lambda x, axis=None, keepdims=False: x.prod(axis, keepdim=keepdims) if axis is not None else
+            x.prod().reshape([1] * x.ndim if keepdims else []),
+    "cumsum": lambda x, axis: torch.cumsum(x, axis),
+    **{name: getattr(F, name) for name in ("softplus", "elu", "leaky_relu", "silu", "l1_loss", "huber_loss")},
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
     "where": torch.where,
     "broadcast_to": lambda x, shape: x.broadcast_to(shape),
     "astype": lambda x, dtype: x.to(getattr(torch, dtype)),
@@ -80,8 +91,9 @@ THEIRS = {
     "transpose": lambda x, axes=None: x.permute(tuple(reversed(range(x.ndim))) if axes is None else axes),
     "pad": lambda x, widths, value=0.0: F.pad(x, [n for pair in reversed(widths) for n in pair], value=value),
     "concatenate": lambda *xs, axis=0: torch.cat(xs, axis), "stack": lambda *xs, axis=0: torch.stack(xs, axis),
-    "linear": F.linear, "gaussian_kl": gaussian_kl, "cross_entropy": cross_entropy,
-    **{name: getattr(F, name) for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")},
+    "linear": F.linear, "gaussian_kl": gaussian_kl,
+    **{name: weighted(getattr(F, name)) for name in (
+        "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")},
 }
 
 # -- element by element --------------------------------------------------------------------------------------
@@ -106,8 +118,8 @@ for op in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "relu", "a
     case(f"{op}, float32", singles)
 for op in ("exp", "sqrt", "sigmoid", "relu", "abs", "neg"):
     case(f"{op}, whole numbers", large)
-for op in ("add", "sub", "mul", "div", "maximum", "minimum", "power"):
-    case(f"{op}, special", *(finite_powers if op == "power" else pairs))
+for op in ("add", "sub", "mul", "div", "maximum", "minimum", "pow"):
+    case(f"{op}, special", *(finite_powers if op == "pow" else pairs))
     case(f"{op}, nan", *unknowns)
     case(f"{op}, 0-d", alone, alone_too)
     case(f"{op}, 0-d and matrix", alone, matrix)
@@ -122,14 +134,14 @@ for op in ("add", "sub", "mul", "div", "maximum", "minimum", "power"):
     case(f"{op}, 0-d float64 and float32", alone, four)
     case(f"{op}, whole numbers", large, small)
     case(f"{op}, whole numbers and float32", large, four)
-case("power, nan ** 0", given([nan, nan]), given([0, -0.0]))
-case("power, 0 ** negative", given([0, -0.0, 0]), given([-2, -2, -inf]))
+case("pow, nan ** 0", given([nan, nan]), given([0, -0.0]))
+case("pow, 0 ** negative", given([0, -0.0, 0]), given([-2, -2, -inf]))
 for n in (-2, -1, 0, 1, 2, 3):
-    case(f"pow, special ** {n}", special, n=n)
-    case(f"pow, nan ** {n}", unknown, n=n)
-case("pow, whole numbers ** 2", large, n=2)
-case("pow, whole numbers ** 0.5", large, n=0.5)
-case("pow, float16", halves, n=3)
+    case(f"pow, special ** number {n}", special, b=n)
+    case(f"pow, nan ** number {n}", unknown, b=n)
+case("pow, whole numbers ** 2", large, b=2)
+case("pow, whole numbers ** 0.5", large, b=0.5)
+case("pow, float16", halves, b=3)
 for low, high in ((-1, 2), (None, 1), (2, -1)):
     case(f"clip, special, {low} to {high}", special, low=low, high=high)
 case("clip, whole numbers", large, low=2, high=3)
@@ -254,6 +266,42 @@ case("binary_cross_entropy, refused", given([0.5, 1.5]), given([0.0, 1.0]), redu
 case("mse_loss, special", given([inf, -inf, nan, 1]), given([inf, 0, 1, nan]), reduction="none")
 case("mse_loss, a column and a row", given([[1.0], [2.0]]), given([1.0, 2.0]), reduction="mean")
 case("mse_loss, mixed", singles, doubles, reduction="none")
+
+for op in ("sin", "cos", "softplus", "elu", "leaky_relu", "silu", "gelu"):
+    case(f"{op}, special", given([-30, -2, -0.5, 0.5, 3, 30, -inf if op in ("softplus", "elu", "leaky_relu") else -7]))
+    case(f"{op}, nan", given([1, nan]))
+    case(f"{op}, 0-d", alone)
+    case(f"{op}, empty", empty_rows)
+    case(f"{op}, float16", halves)
+    case(f"{op}, float32", singles)
+case("elu, alpha", singles, alpha=2.5)
+case("leaky_relu, slope", drawn(5), negative_slope=0.3)
+for op, axis, keepdims in itertools.product(("std", "norm", "prod"), (None, 0, -1), (False, True)):
+    case(f"{op}, {axis}, {keepdims}", drawn(3, 5), axis=axis, keepdims=keepdims)
+for op in ("std", "norm", "prod"):
+    case(f"{op}, float16", halves)
+    case(f"{op}, float32", singles)
+case("norm, at 0", given([[0.0, 0], [3, 4]]), axis=1)
+case("norm, 1", given([[0.0, -2], [3, 4]]), ord=1, axis=1)
+case("prod, one 0", given([[2.0, 0, 3]]), axis=1)
+case("prod, two 0", given([[0.0, 0, 3]]), axis=1)
+for axis in (0, 1, -1):
+    case(f"cumsum, {axis}", drawn(3, 5), axis=axis)
+case("cumsum, float16", halves, axis=0)
+for loss in ("l1_loss", "huber_loss"):
+    for reduction, shape in itertools.product(("mean", "sum", "none"), ((), (0,), (2, 3))):
+        case(f"{loss}, {shape}, {reduction}", drawn(*shape), drawn(*shape), reduction=reduction)
+    case(f"{loss}, far", given([-5, -0.2, 0.3, 7]), given([0.0] * 4), reduction="none")
+case("huber_loss, delta", given([-5, -0.2, 0.3, 7]), given([0.0] * 4), reduction="sum", delta=2.5)
+for reduction in ("mean", "sum", "none"):
+    case(f"nll_loss, {reduction}", drawn(3, 4), given([0, -100, 3], "int64"), reduction=reduction)
+    case(f"nll_loss, weight, {reduction}", drawn(3, 4, 2), given([[0, 1], [2, 2], [3, 0]], "int64"),
+         weight=[0.5, 1, 2, 3], reduction=reduction)
+case("nll_loss, one", drawn(4), given(2, "int64"))
+for loss in ("binary_cross_entropy", "binary_cross_entropy_with_logits"):
+    case(f"{loss}, weight", shares(2, 3), shares(2, 3), weight=[0.5, 1, 2], reduction="mean")
+case("binary_cross_entropy_with_logits, pos_weight", drawn(2, 3), shares(2, 3), pos_weight=[0.5, 1, 2], reduction="sum")
+case("clip, by arrays", special, given([-1.0]), given([0.5]))
 
 # -- what PyTorch says ---------------------------------------------------------------------------------------
 
