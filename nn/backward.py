@@ -53,11 +53,11 @@ def history(y) -> list:
             raise RuntimeError("this graph was used by an earlier backward pass: give that one retain_graph=True")
         if node is not None:
             for x in node.parents:
-                if x is not None and x.birth not in found:
-                    if x.birth > t.birth:
+                if x is not None and (birth := x.birth) not in found:
+                    if birth > t.birth:
                         raise RuntimeError(f"a parameter of shape {x.shape} was changed after {node.pullback.__name__} "
                                            "used it: call backward() before the optimiser's step, or compute again")
-                    found[x.birth] = x
+                    found[birth] = x
                     stack.append(x)
     return [found[birth] for birth in sorted(found)]
 

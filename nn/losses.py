@@ -67,8 +67,8 @@ _soft_cross_entropy = op(_soft_cross_entropy,
 
 
 def _one_hot(target, x, ignore_index, name):
-    """Classes in x's shape without the axis K -> (K, N, ...): 1 at the class, nothing for `ignore_index`; and which
-    examples count. K, the first axis here, is the second of x (N, K, ...).
+    """Classes in x's shape without the axis K -> (K, N, ...): True at the class, never for `ignore_index`; which
+    examples count; and how many. K, the first axis here, is the second of x (N, K, ...).
     """
     K = x.shape[min(1, x.ndim - 1)]
     shape = x.shape[:1][:x.ndim - 1] + x.shape[2:]
@@ -76,9 +76,10 @@ def _one_hot(target, x, ignore_index, name):
         raise ValueError(f"{name}: target {target.shape} is not {shape}, the input's shape without K")
     counts = target != ignore_index
     hot = (target == np.arange(K).reshape(K, *[1] * (x.ndim - 1))) & counts
-    if np.count_nonzero(hot) != np.count_nonzero(counts):
+    number = np.count_nonzero(counts)
+    if np.count_nonzero(hot) != number:
         raise ValueError(f"{name}: a target is no class 0 to {K - 1}, nor ignore_index {ignore_index}")
-    return hot, counts
+    return hot, counts, number
 
 
 def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100, label_smoothing: float = 0.0,
@@ -103,19 +104,19 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
         raise ValueError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing}")
     target = target if isinstance(target, Tensor) else np.asarray(target)
     K = logits.shape[min(1, logits.ndim - 1)]
-    column = K, *[1] * (logits.ndim - 1)
-    w = 1 if weight is None else np.asarray(weight, logits.dtype).reshape(column)
+    w = None if weight is None else np.asarray(weight, logits.dtype).reshape(K, *[1] * (logits.ndim - 1))
     if target.dtype.kind in "iu":
-        hot, counts = _one_hot(np.asarray(target), logits, ignore_index, "cross_entropy")
+        hot, counts, total = _one_hot(np.asarray(target), logits, ignore_index, "cross_entropy")
         q = hot.astype(logits.dtype)
-        total = np.add.reduce(w * q, None, dtype=np.result_type(q, np.float32))  # 70,000 is infinite in float16
+        if w is not None:
+            total = np.add.reduce(w * q, None, dtype=np.result_type(q, np.float32))  # 70,000 is infinite in float16
         if label_smoothing:
             q = ((1 - label_smoothing) * q + label_smoothing / K) * counts
-        q = w * q
     else:
         q = (1 - label_smoothing) * _like(target, logits, "cross_entropy") + label_smoothing / K
-        q = w * (_classes_first(q) if logits.ndim > 1 else q)
+        q = _classes_first(q) if logits.ndim > 1 else q
         total = logits.size // K
+    q = q if w is None else w * q
     if logits.ndim > 1:
         logits = _classes_first(logits)
     loss = _soft_cross_entropy(logits, q)
@@ -131,7 +132,7 @@ def nll_loss(log_p: Tensor, target, weight=None, ignore_index: int = -100, reduc
     target      classes: integers 0 to K - 1, in log_p's shape without the axis K; `ignore_index` counts for nothing
     weight      (K,), w, of the classes; the mean is over the examples, weighted by w[t]
     """
-    hot, _ = _one_hot(np.asarray(target), log_p, ignore_index, "nll_loss")
+    hot, _, _ = _one_hot(np.asarray(target), log_p, ignore_index, "nll_loss")
     w = np.ones(len(hot), log_p.dtype) if weight is None else np.asarray(weight, log_p.dtype)
     w = np.where(hot, w.reshape(-1, *[1] * (hot.ndim - 1)), 0).astype(log_p.dtype)
     loss = -sum(where(hot, (_classes_first(log_p) if log_p.ndim > 1 else log_p) * w, 0), 0)
@@ -147,7 +148,7 @@ def _wide(x):
 
 def _divided(total, count, dtype):
     """total / count in this dtype; nan for a count of 0."""
-    mean = total * (1 / count if count else math.nan)
+    mean = total * (1 / float(count) if count else math.nan)  # a number of Python does not decide the dtype
     return mean if mean.dtype == dtype else astype(mean, dtype)
 
 

@@ -1,7 +1,12 @@
 """RNN, LSTM and GRU over a whole sequence: each one op, with back-propagation through time by hand.
 
-The equations are those of cells.py, and a test holds the two equal in value and in every gradient. What differs
-is the order of the work:
+The equations are those of cells.py, and a test holds the two equal in value and in every gradient. Backward goes
+through the steps from the last to the first. Each step takes dh, the gradient of h[t] from the loss and from the steps
+after it, turns it into da, the gradient of the step's product a = W [h; x; 1], and from there
+
+    dh[t-1] += W_hh^T da        dx[t] = W_ih^T da        dW_hh += da h[t-1]^T,  dW_ih += da x[t]^T,  db += da
+
+What differs from the cells is the order of the work:
 
 - Features x batch: a step is (G H, N), so that each gate is one contiguous block.
 - One product a step for everything, W [h; x; 1], with W = [W_hh, W_ih, b]: three small products cost more in
@@ -12,8 +17,8 @@ is the order of the work:
   (LSTM, 13,604 windows by 1,024, H = 12, L = 5, forward and backward on one thread: 13 ms against 7).
 
 Names: x (N, L, I), h0 and c0 (N, H), W_ih (G H, I), W_hh (G H, H), biases (G H,), with G gates; ended (L, N) or
-None: which sequences are over at a step. Results h (N, L, H), all the hidden states, 0 after the end of a
-sequence; h_n and c_n (N, H), the state after the last step that is not over. `reverse` goes from the last step
+None: which sequences have ended at a step. Results h (N, L, H), all hidden states, 0 after the end of a
+sequence; h_n and c_n (N, H), the state after the last step of each sequence. `reverse` goes from the last step
 to the first.
 
 Read next: layers.py.
@@ -36,19 +41,19 @@ def _fill(hx, x, h0, ended, reverse):
     H, L = h0.shape[1], x.shape[1]
     hx[0, :H] = h0.T
     hx[:L, H:-1] = (x[:, ::-1] if reverse else x).transpose(1, 2, 0)
-    if ended is not None:  # what stands after the end does not count, even if it is nan: 0 * nan is nan
+    if ended is not None:  # input after the end does not count, even if it is nan: 0 * nan is nan
         np.copyto(hx[:L, H:-1], 0, where=ended[:, None])
     hx[:L, -1] = 1
 
 
 def _hold(hx, t, H, ended):
-    """A sequence that is over keeps its h."""
+    """A sequence that has ended keeps its h."""
     if ended is not None:
         np.copyto(hx[t + 1, :H], hx[t, :H], where=ended[t])
 
 
 def _results(hx, H, ended, reverse):
-    """h (N, L, H) and h_n (N, H), as views of hx where that is possible: what nobody uses is not copied."""
+    """h (N, L, H) and h_n (N, H), views of hx where possible, so that unused results cost no copy."""
     h = hx[1:, :H]
     if ended is not None:
         h = np.where(ended[:, None], 0, h)
@@ -105,7 +110,9 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
 
         h[t] = tanh(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh)        or relu
 
-    -> h (N, L, H), h_n (N, H)
+    -> h (N, L, H), h_n (N, H). Backward:
+
+        da = dh * (1 - h[t]^2)                                    or dh where h[t] > 0
     """
     N, L, _ = x.shape
     H = h0.shape[1]
@@ -144,7 +151,12 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
         c[t] = f * c[t-1] + i * g
         h[t] = o * tanh(c[t])
 
-    -> h (N, L, H), h_n (N, H), c_n (N, H)
+    -> h (N, L, H), h_n (N, H), c_n (N, H). Backward, with s' = s (1 - s) for a sigmoid s:
+
+        dc  = dc[t+1] * f[t+1] + dh * o * (1 - tanh(c[t])^2)      d[4] below holds dc[t+1] * f[t+1]
+        di  = dc * g          df = dc * c[t-1]          dg = dc * i          do = dh * tanh(c[t])
+        da  = di * i', df * f', dg * (1 - g^2), do * o'
+
     Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000. The parameters' gate order is i f g o.
     """
     N, L, _ = x.shape
@@ -165,7 +177,7 @@ def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=
         sigmoids = step[:3 * H]
         sigmoids *= 0.5
         sigmoids += 0.5
-        if ended is not None:  # what is over takes nothing in and forgets nothing
+        if ended is not None:  # after its end a sequence takes nothing in and forgets nothing
             step[:H, ended[t]], step[H:2 * H, ended[t]] = 0, 1
         np.multiply(step[:2 * H], step[3 * H:], out=products)
         np.add(products[:H], products[H:], out=c)
@@ -206,7 +218,10 @@ def gru(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, ended=None, reverse=False
         n    = tanh(W_in x[t] + b_in + r * (W_hn h[t-1] + b_hn))
         h[t] = (1 - z) * n + z * h[t-1]
 
-    -> h (N, L, H), h_n (N, H)
+    -> h (N, L, H), h_n (N, H). Backward, with s' = s (1 - s), m = W_in x + b_in and q = W_hn h[t-1] + b_hn:
+
+        dz = dh * (h[t-1] - n)          dm = dh * (1 - z) * (1 - n^2)          dr = dm * q          dq = dm * r
+        da = dm, dz * z', dr * r', dq                                  and directly  dh[t-1] += dh * z
     """
     N, L, I = x.shape
     H = h0.shape[1]

@@ -285,7 +285,16 @@ def matmul(a, b):
 # -- the Tensor --------------------------------------------------------------------------------------------
 
 _births = itertools.count()
-methods: dict[str, Callable] = {}  # filled at the end of ops.py
+methods: dict[str, Callable] = {}  # the functions of ops.py that are methods of Tensor too; ops.py fills it
+
+
+def _method(name):
+    """x.name(...) is methods[name](x, ...)."""
+    def method(self, *args, **kwargs):
+        return methods[name](self, *args, **kwargs)
+
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Tensor.{name}", f"nn.{name} of this Tensor."
+    return method
 
 
 def _comparison(ufunc):
@@ -359,17 +368,13 @@ class Tensor:
         """The same elements in another shape, given as lengths or as one tuple; one length may be -1."""
         return reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
-    def __getattr__(self, name: str):
-        """x.mean(), x.exp(), ...: the functions of ops.py that `methods` lists, with x as the first argument."""
-        if name in methods:
-            return functools.partial(methods[name], self)
-        raise AttributeError(f"a Tensor has no {name}", name=name, obj=self)
-
-    def __dir__(self):
-        return [*super().__dir__(), *methods]
-
-    def __abs__(self):
-        return methods["abs"](self)
+    # No __getattr__, which would make every access to an attribute slower.
+    mean, var, std, max, min, prod, norm = map(_method, ("mean", "var", "std", "max", "min", "prod", "norm"))
+    exp, expm1, log1p, sqrt, sin, cos, tanh = map(_method, ("exp", "expm1", "log1p", "sqrt", "sin", "cos", "tanh"))
+    abs, relu, sigmoid, clip = map(_method, ("abs", "relu", "sigmoid", "clip"))
+    softmax, log_softmax, logsumexp = map(_method, ("softmax", "log_softmax", "logsumexp"))
+    argmax, cumsum, split, transpose = map(_method, ("argmax", "cumsum", "split", "transpose"))
+    __abs__ = abs
 
     def __rsub__(self, other):
         return sub(other, self)

@@ -194,7 +194,7 @@ def training(model: nn.Module, parts: list, threads: int, loss: Callable) -> Ste
     """The studies' own training loop, an epoch a step."""
     optimizer = nn.Adam(model.parameters(), LR)
     state = TrainingState(model, optimizer, np.random.default_rng(0))
-    records = filter(None, train(state, lambda epoch: [parts], loss, dict, sys.maxsize, threads))
+    records = filter(None, train(state, lambda epoch: [parts], loss, None, sys.maxsize, threads))
 
     def check():
         optimizer.zero_grad()

@@ -40,7 +40,7 @@ class TrainingState:
 
 
 def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callable[..., Tensor],
-          evaluate: Callable[[], dict], epochs: int, threads: int = 1) -> Iterator[dict | None]:
+          evaluate: Callable[[], dict] | None, epochs: int, threads: int = 1) -> Iterator[dict | None]:
     """Advance `state` until its history has `epochs` records.
 
     Yields None after each step, and at the end of each epoch the record that was added to the history: epoch, the
@@ -50,7 +50,7 @@ def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callab
                         epoch, this is called for that epoch again, and the first `state.step` batches are skipped
     loss(micro_batch)   a Tensor; the losses of the micro-batches add up to the loss of the batch. Their gradients are
                         added up before the step is taken, so memory does not grow with the batch
-    evaluate()          numbers about the model after an epoch, computed in `eval` mode
+    evaluate()          numbers about the model after an epoch, computed in `eval` mode; None for no numbers
     threads             the number of micro-batches computed at the same time, if `loss` draws nothing. They are summed
                         in order, so that results do not depend on `threads`
 
@@ -75,9 +75,11 @@ def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callab
                 seconds += time.perf_counter() - began
                 state.step += 1
                 yield None
-            model.eval()
-            record = {"epoch": epoch, **evaluate(), "seconds": seconds}
-            model.train()
+            record = {"epoch": epoch, "seconds": seconds}
+            if evaluate:
+                model.eval()
+                record = {"epoch": epoch, **evaluate(), "seconds": seconds}
+                model.train()
             if wrong := [f"{name} is {value}" for name, value in record.items() if not math.isfinite(value)]:
                 raise Diverged(f"epoch {epoch}: every step was finite, but {', '.join(wrong)}")
             state.history.append(record)

@@ -162,7 +162,7 @@ def build(options: CovidOptions) -> TrainingState:
     return TrainingState(model, nn.Adam(model.parameters(), options.lr), rng)
 
 
-def train(state: TrainingState, windows: Windows, epochs: int, evaluate: Callable[[], dict] = dict,
+def train(state: TrainingState, windows: Windows, epochs: int, evaluate: Callable[[], dict] | None = None,
           threads: int = THREADS) -> Iterator[dict | None]:
     """Full-batch training: one step an epoch, its gradient summed over micro-batches.
 

@@ -272,7 +272,7 @@ def test_methods_are_the_functions():
     assert np.array_equal(abs(x - 1).data, np.abs(X - 1))
     assert x.argmax() == X.argmax() and isinstance(x.argmax(axis=0), np.ndarray)
     assert "mean" in dir(x)
-    with pytest.raises(AttributeError, match="a Tensor has no means"):
+    with pytest.raises(AttributeError, match="means"):
         x.means()
     x.mean().backward()
     assert np.allclose(x.grad, 1 / 30)

@@ -53,7 +53,7 @@ def test_micro_batches_of_a_batch_add_up_to_one_step():
         optimizer.data[...] = before
         optimizer.load_state_dict({"steps": 0, "mean": 0 * before, "square": 0 * before})
         state.history.clear()
-        list(train(state, lambda epoch, one=one: [one], loss, dict, epochs=1))
+        list(train(state, lambda epoch, one=one: [one], loss, None, epochs=1))
         model.eval()
         assert optimizer.steps == 1
         if one is batch:
@@ -98,7 +98,7 @@ def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(whe
 
     before = []
     with np.errstate(all="ignore"), pytest.raises(Diverged, match=re.escape(says)) as caught:
-        for _ in train(state, lambda epoch: [batch, batch], bad, dict, epochs=5):
+        for _ in train(state, lambda epoch: [batch, batch], bad, None, epochs=5):
             before.append(state.optimizer.data.copy())
     assert "epoch 2, step 2: " in str(caught.value)
     np.testing.assert_array_equal(state.optimizer.data, before[-1])
@@ -114,7 +114,7 @@ def test_the_step_that_went_wrong_is_repeated_with_the_same_draws_and_by_its_num
         return loss(micro_batch) + more
 
     with pytest.raises(Diverged, match=r"epoch 3, step 3: .*; first add of \(\)"):
-        list(train(state, lambda epoch: [batch[:1]] * 5, sometimes, dict, 5))
+        list(train(state, lambda epoch: [batch[:1]] * 5, sometimes, None, 5))
 
 
 def test_a_number_that_goes_wrong_in_the_evaluation_stops_training_too():
@@ -144,7 +144,7 @@ def fit(folder, epochs, stop_after=None):
         return [[batch[i]] for i in order]
 
     with folder:
-        history = folder.follow(train(state, batches, counted, dict, epochs), state)
+        history = folder.follow(train(state, batches, counted, None, epochs), state)
     return state.model.state_dict(), history
 
 
@@ -168,12 +168,12 @@ def test_the_second_ctrl_c_stops_at_once(tmp_path, capsys):
         pytest.fail("it went on")
 
     with pytest.raises(KeyboardInterrupt) as caught, folder:
-        folder.follow(train(state, lambda epoch: [batch], impatient, dict, 1), state)
+        folder.follow(train(state, lambda epoch: [batch], impatient, None, 1), state)
     assert not isinstance(caught.value, Interrupted) and not folder.path.exists()  # there was nothing to save yet
 
     folder.save(state)
     with pytest.raises(Interrupted), folder:
-        folder.follow(train(state, lambda epoch: [batch], impatient, dict, 1), state)
+        folder.follow(train(state, lambda epoch: [batch], impatient, None, 1), state)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
