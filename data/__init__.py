@@ -1,6 +1,6 @@
-"""The data of the two studies: read, checked and reshaped; here, what its files share.
+"""The data of the two studies: read, checked and reshaped. Here is what the files of this package share.
 
-Read `covid.py` first, then `windows.py`.
+Read next: covid.py, the case counts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class BadInput(ValueError):
 
 
 def shown(text: str | Path) -> str:
-    """The text in one line, safe on a terminal: line breaks, control characters and bytes that are no text escaped."""
+    """The text in one line, safe on a terminal: control characters and bytes that are not text are escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; what is there at the end takes the place of `path`, if nothing went wrong.
+    """A name beside `path` to write to; at the end that file replaces `path`, if nothing went wrong.
 
     Each process has a name of its own, so that two which write the same file at once do not mix their bytes.
     """

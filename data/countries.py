@@ -1,10 +1,13 @@
-"""From countries' names, as the case counts spell them, to ISO codes: exact look-ups, no guesses."""
+"""From the names of countries, as the case counts spell them, to ISO codes: exact look-ups, no guesses.
+
+Read next: windows.py, what the networks learn from.
+"""
 
 from __future__ import annotations
 
 import pycountry
 
-# The source's spellings that are no ISO name, and names that not every edition of the ISO list has.
+# Spellings of the source that are not ISO names, and names that some editions of the ISO list do not have.
 SPELLINGS = {
     "Bolivia": "bo",
     "Brunei": "bn",
@@ -48,9 +51,9 @@ SPELLINGS = {
 
 
 def iso2(country: str) -> str | None:
-    """The ISO 3166-1 code in two lower-case letters, as pygal's maps want it ("xk" for Kosovo, by custom).
+    """The ISO 3166-1 code in two lower-case letters, as pygal's maps need it ("xk" for Kosovo, by custom).
 
-    None for what is no country: cruise ships, Olympic Games, a misspelling.
+    None for anything else: cruise ships, Olympic Games, a misspelling.
     """
     if country in SPELLINGS:
         return SPELLINGS[country]

@@ -1,6 +1,6 @@
-"""Case counts out of a file: found, read, and every cell of it checked.
+"""Case counts from a file: the file is found and read, and every cell is checked.
 
-Read next: windows.py, what is made of them; epidemic.py, the simulated stand-in; download.py, the way to the real file.
+Read next: countries.py, from names to codes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LAST_DAY = "2020-04-12"
 NOT_DAYS = {"Province/State", "Country/Region", "Lat", "Long"}
 MOST_BYTES = 2**25  # 20 times the source's own file with all its days
 WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
-MOST_DIGITS = 10  # the people alive have ten digits
+MOST_DIGITS = 10  # as many as the number of people alive has
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CaseCounts:
     cumulative  (T, C) int64; index: consecutive days, named "date"; columns: countries, sorted
     source      short name for titles and metrics: the file's name, or "simulated epidemic (seed 0)"
     simulated   True when the counts are about no real country
-    notes       plain sentences for the log
+    notes       sentences for the log
     """
 
     cumulative: pd.DataFrame
@@ -83,7 +83,7 @@ def load_cases(
         path = fetch(SOURCE_URL, CACHE, SOURCE, check=read_cases, log=log)
     except DownloadError as error:
         log(f"The real case counts could not be downloaded: {error}.")
-        log("Going on with the simulated epidemic: its numbers are about no real country.")
+        log("Using the simulated epidemic instead: its numbers are not about real countries.")
         return _simulated(until)
     return read_cases(path, until)
 
@@ -98,10 +98,10 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
     2020-01-22 in any order; "607.0" is 607.
     until   as in `load_cases`; None for all days
 
-    Raises BadInput, naming file, row, column and reason, for all else: days missing or doubled, a country or
-    province doubled or spelled in two ways, a count that is empty, no number, negative, fractional or larger
-    than mankind.
-    Counts may fall from one day to the next, where the source corrected itself: that is kept and noted.
+    Raises BadInput, naming file, row, column and reason, for anything else: days missing or doubled, a country or
+    province doubled or spelled in two ways, a count that is empty, not a number, negative, fractional or larger
+    than the number of people.
+    Counts may fall from one day to the next, where the source corrected itself: they are kept, and a note says so.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -113,8 +113,8 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
         header = ["Country/Region", *header[1:]]
     else:
         raise BadInput(
-            f"{path}: neither format of case counts: row 1 has no Province/State and Country/Region, "
-            "nor does it begin with an empty cell and row 3 hold Country/Region alone"
+            f"{path}: is in neither of the two formats of case counts: row 1 has Province/State and Country/Region, or "
+            "it begins with an empty cell and row 3 has Country/Region alone"
         )
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
@@ -122,7 +122,7 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
     if first == 3:
         for column, cell in enumerate(rows[1][1:], start=1):
             if cell != "sum":
-                raise _bad(path, 2, column, cell, "stands where a pivot table of sums has 'sum'")
+                raise _bad(path, 2, column, cell, "is where a pivot table of sums has 'sum'")
     days = _read_days(path, header)
 
     counts: dict[tuple[str, str], list[int]] = {}
@@ -135,12 +135,12 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
         if not both.isprintable():
             raise _bad(path, number, country, both, "holds a character that cannot be shown: is it the name?")
         if place in counts:
-            raise _bad(path, number, country, both, "stands in an earlier row already")
+            raise _bad(path, number, country, both, "is in an earlier row already")
         if spelling.setdefault(place[0], name) != name:
             raise _bad(path, number, country, name, f"is spelled {spelling[place[0]][:40]!r} in an earlier row")
         counts[place] = [_read_count(path, number, column, row[column]) for column in days.values()]
     if not counts:
-        raise BadInput(f"{path}: no country stands below the heading")
+        raise BadInput(f"{path}: there is no country below the heading")
 
     names = pd.Index([spelling[name] for name, _ in counts], name="country")
     dates = pd.date_range(str(min(days)), periods=len(days), name="date")
@@ -176,7 +176,7 @@ def _case_counts(
     if len(falls):
         named = [f"{cumulative.columns[c]} {cumulative.index[t + 1]:%Y-%m-%d}" for t, c in falls[:5]]
         where = ", ".join(named) + ", ..." * (len(falls) > 5)
-        notes += (f"Negative daily differences, kept as the corrections they are: {len(falls)} ({where}).",)
+        notes += (f"Negative daily differences, which are kept as corrections of the source: {len(falls)} ({where}).",)
     return CaseCounts(cumulative, source, simulated, notes)
 
 
@@ -193,7 +193,7 @@ def _read_rows(path: Path) -> list[list[str]]:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > MOST_BYTES:
-        raise BadInput(f"{path}: is larger than {MOST_BYTES:,} bytes: no table of case counts is")
+        raise BadInput(f"{path}: is larger than {MOST_BYTES:,} bytes, too large for a table of case counts")
     if raw.startswith((b"PK", b"\x1f\x8b")):
         raise BadInput(f"{path}: is an archive or a spreadsheet: give the CSV file itself")
     try:
@@ -203,7 +203,7 @@ def _read_rows(path: Path) -> list[list[str]]:
         raise BadInput(f"{path}, row {row}: not UTF-8 text: save the file as 'CSV UTF-8'") from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
-        raise BadInput(f"{path}, row {row}: holds a NUL byte, as no text does: save the file as 'CSV UTF-8'")
+        raise BadInput(f"{path}, row {row}: contains a NUL byte and is not text: save the file as 'CSV UTF-8'")
     text = unicodedata.normalize("NFC", text)  # one name, one spelling: an accent may be a character of its own
     if text.lstrip().startswith("<"):
         raise BadInput(f"{path}: is a web page, not a CSV file")
@@ -232,7 +232,7 @@ def _read_days(path: Path, header: list[str]) -> dict[date, int]:
         columns[heading] = column
     days = {day: columns[day] for day in sorted(columns.keys() - NOT_DAYS)}
     if len(days) < 2:
-        raise BadInput(f"{path}, row 1: two columns of dates are the least, there are {len(days)}")
+        raise BadInput(f"{path}, row 1: at least two columns of dates are needed, there are {len(days)}")
     for day, following in itertools.pairwise(days):
         if following - day != timedelta(days=1):
             raise BadInput(f"{path}, row 1: no column for the days between {day} and {following}")

@@ -1,4 +1,7 @@
-"""A file from the network, fetched once: verified, cached, never half-written. Built on pooch."""
+"""A file from the network, downloaded once: verified, cached, never half-written. Built on pooch.
+
+Read next: faces.py, the images.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ from urllib3.exceptions import ReadTimeoutError
 from data import BadInput, replacing
 
 TIMEOUT = (3, 10)  # seconds to connect, seconds without a byte
-PATIENCE = 20  # seconds that a transfer may be slow
+SLOW_SECONDS = 20  # that a transfer may be slow
 SLOWEST = 1000  # bytes a second, on average, after that
 RETRIES = 2
 
-pooch.get_logger().setLevel("WARNING")  # what there is to say goes through `log`
+pooch.get_logger().setLevel("WARNING")  # messages go through `log`
 
 
 class DownloadError(OSError):
-    """The file cannot be had from the network; the message is one line without a full stop."""
+    """The file cannot be downloaded; the message is one line without a full stop."""
 
 
 def fetch(
@@ -37,15 +40,16 @@ def fetch(
     check: Callable[[Path], object] | None = None,
     log: Callable[[str], None] = print,
 ) -> Path:
-    """Download `url` to folder/name, the first time; ever after the same file without a request.
+    """Download `url` to folder/name; later calls return the cached file without a request.
 
     known_hash  SHA-256 in hex. Without it the checksum at first use is kept in folder/name.sha256, and
-                demanded from then on, of the cached file and of a new download.
+                required from then on, of the cached file and of a new download.
     check       reads the file at a path and raises BadInput when it is not what it should be, as when a
-                login page comes in place of a table. It sees a download before that counts as cached.
+                login page comes in place of a table. It checks a download before the file is put into the cache.
 
-    A server's failure and a broken transfer are tried again, twice; silence, a trickle and a 4xx answer are not.
-    Raises DownloadError when the file cannot be had, BadInput when the cached file changed since first use.
+    A failure of the server and a broken transfer are retried twice. Timeouts, very slow transfers and 4xx answers are
+    not retried.
+    Raises DownloadError when the file cannot be downloaded, BadInput when the cached file changed since first use.
     """
     path, record = Path(folder, name), Path(folder, f"{name}.sha256")
     try:
@@ -107,22 +111,22 @@ def _download(url: str, path: Path, known_hash: str | None, check: Callable[[Pat
     except requests.RequestException as error:
         raise DownloadError(f"{url}: {error}") from None
     except ValueError:
-        raise DownloadError(f"{url}: the file there has not the expected SHA-256 {known_hash}") from None
+        raise DownloadError(f"{url}: the file does not have the expected SHA-256 {known_hash}") from None
     except OSError as error:
         raise DownloadError(f"{path.parent}: {error.strerror or error}") from None
 
 
-def _transfer(url: str, path: Path, words: str) -> None:
-    """The answer's body into a file; on a terminal a bar grows, under these words."""
+def _transfer(url: str, path: Path, title: str) -> None:
+    """Write the body of the answer to a file; on a terminal a bar with this title shows the progress."""
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
     with requests.get(url, stream=True, timeout=TIMEOUT) as answer, path.open("wb") as file, bar:
         answer.raise_for_status()
-        task = bar.add_task(words, total=answer.raw.length_remaining)
+        task = bar.add_task(title, total=answer.raw.length_remaining)
         start = time.monotonic()
-        while part := answer.raw.read1(2**16, decode_content=True):  # read would wait until it has them all
-            file.write(part)
+        while chunk := answer.raw.read1(2**16, decode_content=True):  # read would wait for all of them
+            file.write(chunk)
             bar.update(task, completed=answer.raw.tell())
             seconds = time.monotonic() - start
-            if seconds > PATIENCE and file.tell() < SLOWEST * seconds:
-                raise DownloadError(f"{url}: comes at less than {SLOWEST:,} bytes a second")
+            if seconds > SLOW_SECONDS and file.tell() < SLOWEST * seconds:
+                raise DownloadError(f"{url}: arrives at less than {SLOWEST:,} bytes a second")

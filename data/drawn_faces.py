@@ -1,7 +1,9 @@
-"""Several thousand cartoon faces, drawn here: what the image study runs on when it is given no pictures.
+"""Several thousand cartoon faces, drawn here, for the image study when the user gives no pictures.
 
-Every face follows from its row of FACTORS, most of them continuous, so that what a model finds can be held against
-what was drawn. `draw_face` paints one from back to front; its parts stand below in that order.
+Every face is determined by its row of FACTORS, most of them continuous, so that what a model finds can be compared with
+what was drawn. `draw_face` paints a face from back to front; its parts follow below in that order.
+
+Read next: painting.py, the canvas.
 """
 
 from __future__ import annotations
@@ -94,15 +96,15 @@ def draw_factors(count: int, seed: int = 0) -> pd.DataFrame:
 def drawn_faces(count: int = COUNT, seed: int = 0, workers: int | None = None) -> tuple[np.ndarray, pd.DataFrame]:
     """`count` faces, uint8 (count, 64, 64, 3), and their factors; on a terminal a bar shows the time left.
 
-    workers  processes that draw, one a processor unless said; the faces do not depend on it. They are started
-             afresh, so that a script which calls this needs the usual `if __name__ == "__main__"`.
+    workers  processes that draw (default: one per processor); the faces do not depend on it. They are spawned, so
+             that a script which calls this needs the usual `if __name__ == "__main__"`.
     """
     factors = draw_factors(count, seed)
     rows = factors.to_dict("records")
     console = Console(stderr=True)
-    # Not forked, as another thread may hold a lock; Ctrl-C is for the parent alone.
-    context, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(workers, context, signal.signal, deaf) as pool:
+    # Spawned, not forked: a fork would copy a lock that another thread may hold. Only the parent handles Ctrl-C.
+    context, ignore = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers, context, signal.signal, ignore) as pool:
         faces = track(pool.map(_pixels, rows, chunksize=50), "drawing faces", count, console=console, transient=True,
                       disable=not console.is_terminal)
         return np.stack(list(faces)), factors
@@ -114,24 +116,24 @@ def _pixels(factors: Mapping[str, float]) -> np.ndarray:
 
 def load_drawn_faces(count: int = COUNT, seed: int = 0, workers: int | None = None, cache: str | Path = CACHE,
                      log: Callable[[str], None] = print) -> tuple[np.ndarray, pd.DataFrame]:
-    """As `drawn_faces`, but out of the cache if these very faces were drawn before.
+    """As `drawn_faces`, but from the cache if these faces were drawn before.
 
-    They are drawn again after an edit of this file or of painting.py, with another Pillow, and when what was kept is
-    damaged.
+    They are drawn again after an edit of this file or of painting.py, with another version of Pillow, and when the
+    cached files are damaged.
     """
     sources = b"".join(Path(file).read_bytes() for file in (__file__, painting.__file__))
     version = hashlib.sha256(sources + Image.__version__.encode()).hexdigest()[:12]
     folder = Path(cache, f"drawn_faces-{count}-{seed}-{version}")
     try:
         with open(folder / "images.npz", "rb") as file, np.load(file) as arrays:
-            images = arrays["images"]  # BadZipFile where a checksum does not hold
+            images = arrays["images"]  # BadZipFile if a checksum is wrong
         factors = pd.read_csv(folder / "factors.csv")
         if images.shape == (count, SIDE, SIDE, 3) and factors.equals(draw_factors(count, seed)):
             return images, factors
-        log(f"{folder}: not the faces that its name says; drawn again")
-    except Exception as error:  # what a damaged archive raises is not written down anywhere
+        log(f"{folder}: does not hold the faces that its name says; they are drawn again")
+    except Exception as error:  # what a damaged archive raises is undocumented
         if folder.exists():
-            log(f"{folder}: damaged ({shown(str(error))}); drawn again")
+            log(f"{folder}: is damaged ({shown(str(error))}); the faces are drawn again")
     log(f"Drawing {count:,} faces (seed {seed}), once")
     images, factors = drawn_faces(count, seed, workers)
     try:

@@ -1,6 +1,8 @@
 """A simulated epidemic in the form of the real case counts: what the study runs on without a network.
 
-`simulate` is the model, step by step. The names of the countries are real; nothing else about them is.
+`simulate` is the model, step by step. Only the names of the countries are real.
+
+Read next: download.py, how the real counts are downloaded.
 """
 
 from __future__ import annotations
@@ -40,13 +42,13 @@ def simulate(seed: int = 0, days: int = 82, start: str = "2020-01-22") -> pd.Dat
         travel[i, j]  = constant * attraction[i] * attraction[j] / (distance[i, j]^2 + 0.02)
         onsets        ~ Binomial(E, 1 / LATENT)
         recoveries    ~ Binomial(I, 1 / INFECTIOUS)
-        waiting      += Binomial(onsets, detection), the cases that are found at all
+        waiting      += Binomial(onsets, detection), the cases that are detected
         reports       ~ Binomial(waiting, speed), slower at the weekend, none on a country's silent days
 
-    The epidemic starts with 200 infected in the largest country; all else arrives by travel. The reproduction
-    number falls over 14 days, from 1.8-3.2 to 0.6-1.2, once a country has reported as many cases as it takes
-    for that country to act, or the world ALARM. Rarely a country strikes off a tenth of its total:
-    a late correction, which can make a daily difference negative.
+    The epidemic starts with 200 infected in the largest country; all other cases arrive by travel. The reproduction
+    number falls over 14 days, from 1.8-3.2 to 0.6-1.2, once a country has reported a number of cases of its own, or
+    the world ALARM. Rarely a country subtracts a tenth of its total: a late correction, which can make a daily
+    difference negative.
 
     Populations (log-normal), places (in a unit square) and rates are drawn from `seed`, not measured. Rates
     that follow from real-valued draws are rounded: one seed gives the same counts on every machine.

@@ -1,6 +1,6 @@
-"""A folder of pictures, any folder, made into equal small squares that are held in memory.
+"""Any folder of pictures, as small squares of one size in memory.
 
-Read next: drawn_faces.py and mnist.py, which give the same class; tasks/vae.py, which learns from them.
+Read next: drawn_faces.py, the pictures that are drawn when the user gives none.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ FEW = 1000
 MOST_PIXELS = 2**26  # 200 MB decoded
 MOST_BYTES = 2**28
 BROKEN = "broken, or of a kind that Pillow cannot decode"
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what there is to say stands in the notes
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # the notes say what matters
 EXTENSIONS = Image.registered_extensions()
-# PostScript is a program: Pillow would have Ghostscript run it, for as long as it likes.
+# PostScript is a program: Pillow would let Ghostscript run it, without a limit of time.
 FORMATS = [name for name in Image.OPEN if name != "EPS"]
 
 
@@ -44,7 +44,7 @@ class Images:
     pixels     (n, size, size, C) uint8; C = 3: red, green, blue; C = 1: grey, 0 is black
     source     short name for titles and metrics
     simulated  True when a program drew them
-    notes      plain sentences for the log
+    notes      sentences for the log
     names      n paths relative to the folder that was read, or None
     """
 
@@ -75,15 +75,16 @@ def read_images(
 ) -> Images:
     """Every picture in a folder and in the folders inside, in any format that Pillow reads, as size x size pixels.
 
-    Made upright (EXIF), laid on white where transparent, 16 bits scaled to 8; of an animation the first frame.
-    Grey if every one is grey in content, though it be stored as RGB; else all are RGB. Colour profiles are not
-    applied. The square in the middle is averaged (see `shrink`), never enlarged. Of pictures that have become
+    They are made upright (EXIF), put on white where transparent, and 16 bits are scaled to 8; of an animation the first
+    frame is used.
+    Grey if all pictures are grey, even when stored as RGB; otherwise all are RGB. Colour profiles are not
+    applied. The square in the middle is averaged (see `shrink`), never enlarged. Of pictures that are then
     equal pixel for pixel only the first stays, so that none is in the training and in the test set.
-    The order is that of the relative paths, whatever the number of workers (threads; None: one a core).
+    The order is that of the relative paths, whatever the number of workers (threads; None: one per core).
 
-    Files that cannot be used are skipped; the notes say how many, and why. Damage that a decoder reads over is seen
-    by the checksums of a PNG file; JPEG and most others have none. The result is kept in data/cache under a hash of
-    all names and bytes, so that an unchanged folder is not decoded again.
+    Files that cannot be used are skipped; the notes say how many, and why. Damage that a decoder does not notice is
+    found by the checksums of a PNG file; JPEG and most other formats have none. The result is kept in data/cache under
+    a hash of all names and bytes, so that an unchanged folder is not decoded again.
 
     Raises BadInput for a folder that is missing, not a folder, empty, or without one usable picture.
     """
@@ -105,7 +106,7 @@ def read_images(
     kept = CACHE / f"{key.hexdigest()[:32]}.npz"
     try:
         pixels, names, notes = _load(kept)
-    except Exception:  # not there, or damaged: what a broken archive raises is not written down anywhere
+    except Exception:  # not there, or damaged: what a broken archive raises is undocumented
         with warnings.catch_warnings():  # here, since a filter is for all threads
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # of a picture within a file, as in ICO
@@ -125,13 +126,13 @@ def read_images(
 def shrink(x: np.ndarray, size: int) -> np.ndarray:
     """The square in the middle of x, averaged over size x size equal areas: (h, w, C) -> (size, size, C) float32.
 
-    A pixel that an edge of the square or of an area cuts counts on each side for its share there. (Pillow's BOX
-    filter gives it to one side whole, which at 92 -> 32 pixels is wrong by up to 46 grey levels in noise.)
+    A pixel that the edge of an area cuts counts on each side for its share there. (Pillow's BOX filter gives all of it
+    to one side, which at 92 -> 32 pixels is wrong by up to 46 grey levels in noise.)
     """
     h, w, channels = x.shape
     side = min(h, w)
     top, left = (h - side) // 2, (w - side) // 2
-    x = x[top : h - top, left : w - left]  # or a pixel more; the weights of a long strip would fill the memory
+    x = x[top : h - top, left : w - left]  # or one pixel more; the weights of a long strip would fill the memory
     h, w, _ = x.shape
     strips = [share[a:b] @ x[a:b].reshape(b - a, -1) for share, a, b in zip(*_shares(h, side, size), strict=True)]
     columns, _, _ = _shares(w, side, size)
@@ -152,7 +153,7 @@ def _shares(length: int, side: int, size: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """The relative paths of all files, through links too, into no folder twice; and of folders that are closed."""
+    """The relative paths of all files, also through links, and of folders that cannot be opened; no folder twice."""
     seen, closed = set(), []
     for where, folders, files in os.walk(folder, followlinks=True, onerror=lambda error: closed.append(error.filename)):
         at = os.stat(where)
@@ -168,7 +169,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _each(function: Callable, items: list, words: str, workers: int | None) -> list:
-    """[function(item) for item in items], in threads: Pillow, hashlib and numpy let go of Python's lock."""
+    """[function(item) for item in items], in threads: Pillow, hashlib and numpy release Python's lock."""
     console = Console(stderr=True)
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
@@ -177,7 +178,7 @@ def _each(function: Callable, items: list, words: str, workers: int | None) -> l
             results = track(results, words, len(items), console=console, transient=True)
         return list(results)
     finally:
-        pool.shutdown(cancel_futures=True)  # what was not begun when Ctrl-C came
+        pool.shutdown(cancel_futures=True)  # what was not started when Ctrl-C came
 
 
 def _bytes(path: Path) -> bytes | str:
@@ -186,7 +187,7 @@ def _bytes(path: Path) -> bytes | str:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             return "a folder that cannot be opened"
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait forever
             return "not a file with content"
         return path.read_bytes() if status.st_size <= MOST_BYTES else f"larger than {MOST_BYTES:,} bytes"
     except OSError as error:
@@ -218,7 +219,7 @@ def _read(path: Path, size: int) -> np.ndarray | str:
     except Image.UnidentifiedImageError:
         of_an_image = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
         return BROKEN if of_an_image else "not an image that Pillow reads"
-    except Exception:  # what a decoder raises on a damaged file is not written down anywhere
+    except Exception:  # what a decoder raises on a damaged file is undocumented
         return BROKEN
     if x is None:
         return "numbers that are not from 0 to 65535, or fractions not from 0 to 1, so that white is unknown"

@@ -1,6 +1,4 @@
-"""MNIST, handwritten digits: the published files, and nothing that merely has their names.
-
-Read next: faces.py, whose class this gives; download.py, the way to the files.
+"""MNIST, handwritten digits: the published files, recognised by their content and not by their names.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ SIZE = 28
 class File(NamedTuple):
     name: str
     count: int
-    sha256: str  # of the idx file, packed by whomever
-    sha256_gz: str  # of the packed file as it was published
+    sha256: str  # of the idx file, whatever tool compressed it
+    sha256_gz: str  # of the compressed file as it was published
 
 
 TRAIN = File(
@@ -55,7 +53,7 @@ def read_mnist(log: Callable[[str], None] = print) -> tuple[Images, Images]:
     The labels are not read: an autoencoder has no use for them.
 
     Raises BadInput for a damaged file, for another data set under the same names (Fashion-MNIST has them),
-    and when the files are neither there nor to be had.
+    and when the files are missing and cannot be downloaded.
     Y. LeCun, C. Cortes, C. J. C. Burges: The MNIST database of handwritten digits, 1998.
     """
     return _images(TRAIN, log), _images(TEST, log)
@@ -76,7 +74,7 @@ def _find(file: File, log: Callable[[str], None]) -> Path:
         return fetch(URL + packed, CACHE, packed, known_hash=file.sha256_gz, log=log)
     except DownloadError as error:
         raise BadInput(
-            f"MNIST could not be downloaded: {error}: fetch {packed} on a machine that can, put it into {CACHE}"
+            f"MNIST could not be downloaded: {error}: download {packed} on another machine and put it into {CACHE}"
         ) from None
 
 
@@ -92,7 +90,7 @@ def read_idx(path: Path, file: File) -> np.ndarray:
         with gzip.open(path) if is_packed else path.open("rb") as content:
             data = content.read(length + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadInput(f"{path}: is damaged ({error}): delete it, and MNIST will be downloaded") from None
+        raise BadInput(f"{path}: is damaged ({error}): delete it, and it is downloaded again") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -105,4 +103,4 @@ def read_idx(path: Path, file: File) -> np.ndarray:
         why = "has the form of MNIST but other content: damaged, or another data set with the same file names"
     else:
         return np.frombuffer(data, np.uint8, offset=16).reshape(-1, SIZE, SIZE, 1)
-    raise BadInput(f"{path}: {why}: delete it, and MNIST will be downloaded")
+    raise BadInput(f"{path}: {why}: delete it, and it is downloaded again")

@@ -1,6 +1,6 @@
 """A canvas for flat shapes with smooth edges and soft shadows, and the colours and curves to draw them with.
 
-Read next: drawn_faces.py, which draws with it.
+Read next: mnist.py, another set of images.
 """
 
 from __future__ import annotations

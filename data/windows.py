@@ -1,4 +1,4 @@
-"""From daily new cases to windows of days: correlated, cut up, split, and scaled for a network.
+"""From daily new cases to windows of days: countries are chosen by correlation, windows cut, split and scaled.
 
 Read next: epidemic.py, the simulated counts.
 """
@@ -46,7 +46,7 @@ class Windows:
     label      (n,) int64, 1 when the day after has more new cases than the window's last day, else 0
     country    (n,) int64, index into `countries`
     day        (n,) int64, index of the label's day, the day after the window, into `days`
-    countries  C names;  days  T days: those of the new cases that were cut up
+    countries  C names;  days  T days of new cases
     """
 
     values: np.ndarray
@@ -100,7 +100,7 @@ def split_windows(windows: Windows, how: str, seed: int, test_share: float = 0.2
              round(test_share T) of the T days of new cases, the same days for every L.
     country  does it hold for other countries? Test: a seeded draw of test_share of the countries, whole.
     random   a seeded draw of test_share of the windows. It leaks: windows overlap, so the day that a test
-             label asks about stands inside training windows of the same country. For comparison only.
+             label asks about is inside training windows of the same country. For comparison only.
 
     Raises BadInput for another `how` and when either side would be empty.
     """
@@ -113,7 +113,7 @@ def split_windows(windows: Windows, how: str, seed: int, test_share: float = 0.2
     elif how == "random":
         test = rng.permutation(len(windows)) < round(test_share * len(windows))
     else:
-        raise BadInput(f"split: {how!r} is none of time, country, random")
+        raise BadInput(f"split: {how!r} is not time, country or random")
     if test.all() or not test.any():
         raise BadInput(
             f"split: {how} with a test share of {test_share} leaves {test.sum()} test and {(~test).sum()} "

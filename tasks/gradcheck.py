@@ -1,4 +1,4 @@
-"""Is every gradient of nn right? A table in which each op, loss, cell and layer stands, and a check of each row.
+"""Is every gradient of nn right? A table with each op, loss, cell and layer, and a check of each row.
 
 A row is a name, which begins with the public name in nn, a function of Tensors, and its inputs: shapes, filled at
 random. An elementwise op is one entry of UNARY or BINARY, which takes it through several shapes. tests/nn/test_ops.py
@@ -37,7 +37,7 @@ def positive(*shape):
 
 
 def nonzero(*shape):
-    """Of either sign, and well away from 0, where abs has a kink and 1 / x none of its digits."""
+    """Of either sign, and well away from 0, away from 0, where abs has no derivative and 1 / x is inaccurate."""
     return lambda rng: rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape)
 
 
@@ -293,7 +293,7 @@ def values_and_gradients(function: Callable, inputs: list[np.ndarray]) -> Iterat
 
 
 def check(case: Case) -> Result:
-    """Check one row; an exception of whatever kind is a verdict, not the end."""
+    """Check one row; an exception counts as a failed row; the other rows still run."""
     inputs, error, message = case.inputs(), float("nan"), ""
     try:
         if case.twin is None:

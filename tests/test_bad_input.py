@@ -63,7 +63,7 @@ TABLES = {
     "zip": (b"PK\3\4" + bytes(99), "is an archive"),
     "gzip": (gzip.compress(PIVOT.encode()), "is an archive"),
     "Latin-1": (PIVOT.replace("Guyana", "Curaçao").encode("latin-1"), "row 5: not UTF-8"),
-    "NUL": (PIVOT.replace("Guyana", "Guy\0ana"), "row 5: holds a NUL byte"),
+    "NUL": (PIVOT.replace("Guyana", "Guy\0ana"), "row 5: contains a NUL byte"),
     "one line": (b"1" * 10**6, "row 1: not CSV"),
     "open quote": (SOURCE.replace("Coast", '"Coast'), "row 4: not CSV"),
     "empty cell": (SOURCE.replace("600", ""), "row 3, column 8: '' is an empty cell"),

@@ -109,37 +109,37 @@ DAMAGE = {
     "short row": (PIVOT, "0,0,7,607", "0,0,7", "row 5: 6 cells, but row 1 has 7"),
     "empty row": (PIVOT, "Guyana", "\nGuyana", "row 5: 0 cells"),
     "no name": (PIVOT, "Guyana", "", "row 5, column 1: '' is not the name of a country"),
-    "country twice": (PIVOT, "Guyana", '"Korea, South"', "row 5, column 1: 'Korea, South' stands in"),
-    "country twice, in capitals": (PIVOT, "Guyana", '"KOREA, SOUTH"', "row 5, column 1: 'KOREA, SOUTH' stands in"),
+    "country twice": (PIVOT, "Guyana", '"Korea, South"', "row 5, column 1: 'Korea, South' is in"),
+    "country twice, in capitals": (PIVOT, "Guyana", '"KOREA, SOUTH"', "row 5, column 1: 'KOREA, SOUTH' is in"),
     "country in two spellings": (SOURCE, "Coast,Guyana", "Coast,guyana", "row 4, column 2: 'guyana' is spelled 'Guy"),
     "line break in a name": (PIVOT, "Guyana", '"Guy\nana"', r"row 5, column 1: 'Guy\nana' holds a character"),
     "escape in a name": (SOURCE, "Coast", "\x1b[31m", r"row 4, column 2: 'Guyana, \x1b[31m' holds a character"),
     "blank without width in a name": (PIVOT, "Guyana", "Guyana\u200b", r"'Guyana\u200b' holds a character"),
-    "province twice": (SOURCE, "Coast", "Interior", "row 4, column 2: 'Guyana, Interior' stands in"),
-    "province twice, in capitals": (SOURCE, "Coast", "INTERIOR", "row 4, column 2: 'Guyana, INTERIOR' stands in"),
+    "province twice": (SOURCE, "Coast", "Interior", "row 4, column 2: 'Guyana, Interior' is in"),
+    "province twice, in capitals": (SOURCE, "Coast", "INTERIOR", "row 4, column 2: 'Guyana, INTERIOR' is in"),
     "day missing": (PIVOT, "2/2/20", "2/3/20", "no column for the days between 2020-02-01 and 2020-02-03"),
     "day twice": (PIVOT, "2/1/20", "1/31/20", "row 1, column 6: '1/31/20' repeats an earlier column"),
     "day twice, in two forms": (PIVOT, "2/1/20", "2020-01-31", "row 1, column 6: '2020-01-31' repeats"),
     "the year 20": (PIVOT, "1/30/20", "1/30/0020", "row 1, column 4: '1/30/0020' is not a date"),
     "column twice": (PIVOT, "Long", "Lat", "row 1, column 3: 'Lat' repeats an earlier column"),
     "column of countries twice": (SOURCE, "Lat", "Country/Region", "row 1, column 3: 'Country/Region' repeats"),
-    "column of countries missing": (SOURCE, "Country/Region", "Land", "neither format"),
+    "column of countries missing": (SOURCE, "Country/Region", "Land", "neither of the two formats"),
     "column without a heading": (SOURCE, "Lat", "", "row 1, column 3: '' is not a date"),
     "day before month": (PIVOT, "1/30/20", "30/1/20", "row 1, column 4: '30/1/20' is not a date"),
-    "day above the names": (PIVOT, ",Lat", "1/30/20,Lat", "neither format"),
+    "day above the names": (PIVOT, ",Lat", "1/30/20,Lat", "neither of the two formats"),
     "column of something else": (PIVOT, "2/2/20", "total", "row 1, column 7: 'total' is not a date"),
     "means in place of sums": (PIVOT, "sum,sum\n", "sum,mean\n", "row 2, column 7: 'mean'"),
-    "one day": (SOURCE, SOURCE, "Province/State,Country/Region,1/30/20\n,A,1\n", "row 1: two columns"),
+    "one day": (SOURCE, SOURCE, "Province/State,Country/Region,1/30/20\n,A,1\n", "row 1: at least two columns"),
     "heading alone": (SOURCE, SOURCE, SOURCE.splitlines()[0], "no country"),
-    "another table": (SOURCE, SOURCE, "a,b\n1,2\n3,4\n", "neither format"),
-    "empty row in place of the third": (PIVOT, "Country/Region,,,,,,", "", "neither format"),
-    "empty row in place of the first": (PIVOT, PIVOT.splitlines()[0], "", "neither format"),
+    "another table": (SOURCE, SOURCE, "a,b\n1,2\n3,4\n", "neither of the two formats"),
+    "empty row in place of the third": (PIVOT, "Country/Region,,,,,,", "", "neither of the two formats"),
+    "empty row in place of the first": (PIVOT, PIVOT.splitlines()[0], "", "neither of the two formats"),
     "empty row in place of the second": (PIVOT, ",sum,sum,sum,sum,sum,sum", "", "row 2: 0 cells, but row 1 has 7"),
     "open quote": (PIVOT, "Guyana", '"Guyana', "row 5: not CSV"),
     "quote within": (PIVOT, "Guyana", '"Guy"ana', "row 5: not CSV"),
     "line without an end": (PIVOT, PIVOT, "1" * 200_000, "row 1: not CSV"),
-    "NUL in a number": (PIVOT, "607", "6\0007", "row 5: holds a NUL byte"),
-    "NUL in a name": (SOURCE, "Coast", "Coa\0st", "row 4: holds a NUL byte"),
+    "NUL in a number": (PIVOT, "607", "6\0007", "row 5: contains a NUL byte"),
+    "NUL in a name": (SOURCE, "Coast", "Coa\0st", "row 4: contains a NUL byte"),
     "empty": (PIVOT, PIVOT, "", "is empty"),
     "byte order mark alone": (PIVOT, PIVOT, "\ufeff", "is empty"),
     "commas alone": (PIVOT, PIVOT, ",,,\n,,,\n", "is empty"),
@@ -162,9 +162,9 @@ def test_damage_is_refused_in_one_line_that_says_where(text: str, old: str, new:
 
 @pytest.mark.parametrize("content, message", [
     (PIVOT.replace("Guyana", "Curaçao").encode("latin-1"), "row 5: not UTF-8"),  # names would be guessed
-    (PIVOT.encode("utf-16-le"), "row 1: holds a NUL byte"),
+    (PIVOT.encode("utf-16-le"), "row 1: contains a NUL byte"),
     (PIVOT.encode("utf-16")[:-1], "row 5: not UTF-8"),
-    (PIVOT.encode("utf-32"), "row 1: holds a NUL byte"),
+    (PIVOT.encode("utf-32"), "row 1: contains a NUL byte"),
     (gzip.compress(PIVOT.encode()), "is an archive"),
     (b"\x89PNG\r\n\x1a\n", "row 1: not UTF-8"),
 ], ids=["Latin-1", "UTF-16 without its mark", "UTF-16, cut", "UTF-32", "gzip", "a picture"])
@@ -182,7 +182,7 @@ def test_a_name_is_a_name_whatever_it_looks_like(name: str) -> None:
 def test_an_accent_may_be_a_character_of_its_own() -> None:
     apart = unicodedata.normalize("NFD", "Curaçao")
     assert "Curaçao" in covid.read_cases(write(SOURCE.replace("Guyana", apart))).cumulative
-    with pytest.raises(BadInput, match="row 7, column 1: 'Curaçao' stands in an earlier row"):
+    with pytest.raises(BadInput, match="row 7, column 1: 'Curaçao' is in an earlier row"):
         covid.read_cases(write(PIVOT + f"Curaçao,1,1,1,2,3,4\n{apart},1,1,1,2,3,4\n"))
 
 
@@ -259,7 +259,7 @@ def test_auto_takes_NN_DATA_first(monkeypatch: pytest.MonkeyPatch, no_network: N
     write(PIVOT, "covid/covid_19.csv")
     assert covid.load_cases().source == "covid_19.csv"
     write("damaged", "covid/covid_19.csv")
-    with pytest.raises(BadInput, match="covid_19.csv: neither format"):
+    with pytest.raises(BadInput, match="covid_19.csv: is in neither of the two formats"):
         covid.load_cases()
 
 

@@ -138,7 +138,7 @@ TROUBLES = {
     "badly packed": (BADLY_PACKED, 3, "failed to decode"),
     "in a circle": (ELSEWHERE, 93, "Exceeded 30 redirects"),
     "not found": (NOT_FOUND, 1, "404 Not Found"),
-    "trickle": (trickle, 1, "comes at less than 1,000 bytes a second"),
+    "trickle": (trickle, 1, "arrives at less than 1,000 bytes a second"),
 }
 PASSING = ["server error", "broken off", "reset", "chunks broken off", "badly packed"]
 
@@ -154,7 +154,7 @@ def test_a_passing_trouble_is_tried_again(server: Server, trouble: Callable[[Han
 def test_a_lasting_trouble_is_one_line_and_leaves_nothing(
     server: Server, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Handler], None], requests: int, message: str
 ) -> None:
-    monkeypatch.setattr(download, "PATIENCE", 0.1)
+    monkeypatch.setattr(download, "SLOW_SECONDS", 0.1)
     server.answers = [trouble]
     with pytest.raises(DownloadError, match=message) as error:
         fetch(server.url, "cache", "cases.csv")
@@ -177,7 +177,7 @@ def test_a_silence_in_the_middle_is_not_tried_again(server: Server, monkeypatch:
 
 
 def test_a_slow_server_that_is_not_a_trickle_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "PATIENCE", 0.05)
+    monkeypatch.setattr(download, "SLOW_SECONDS", 0.05)
     half = len(BODY) // 2
 
     def slow(handler: Handler) -> None:

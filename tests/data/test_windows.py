@@ -128,7 +128,7 @@ def test_a_split_that_leaves_a_side_empty_is_refused(new_cases: pd.DataFrame) ->
         cut.split_windows(windows, "time", seed=0)
     with pytest.raises(BadInput, match="0 test and 3 training"):
         cut.split_windows(windows[windows.country == 0], "country", seed=0)
-    with pytest.raises(BadInput, match="'tme' is none of time, country, random"):
+    with pytest.raises(BadInput, match="'tme' is not time, country or random"):
         cut.split_windows(windows, "tme", seed=0)
 
 
