@@ -18,6 +18,7 @@ import signal
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -47,10 +48,11 @@ TOLERANCE = 1e-3  # of a gradient's largest element; sums over 400,000 float32 t
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Measure our speed beside that of PyTorch, JAX, autograd and MyGrad, whichever are installed.
+    """Measure our speed beside that of PyTorch, JAX, autograd and MyGrad.
 
-    Prints tables, and writes them as bench.json and bench.png. Some twenty minutes, on a machine that should do nothing
-    else.
+    Prints tables, and writes them as bench.json and bench.png.
+
+    Takes some twenty minutes. The machine should do nothing else meanwhile.
     """
 
     only: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = ("a", "b", "c", "d", "e", "f")
@@ -84,50 +86,41 @@ def ours(work: Work, threads: int):
 
 
 class Worker:
-    """A process that does works in one setting: `worker(request, ...)` is the answer of its method of that name."""
+    """A process of its own for one setting: `worker(request, ...)` returns what that method of its Server does."""
 
     def __init__(self, setting: Setting):
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, setting), daemon=True)
-        self.process.start()
-        theirs.close()
+        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), start, (setting,))
 
     def __call__(self, request: str, *args):
-        self.pipe.send((request, *args))
-        answer = self.pipe.recv()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return self.pool.submit(answer, request, *args).result()
 
     def close(self) -> None:
-        self.process.terminate()
-        self.process.join()
+        self.pool.shutdown(cancel_futures=True)
 
 
-def serve(pipe, setting: Setting) -> None:
-    """Answer requests until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+def start(setting: Setting) -> None:
+    """In the process: make its Server."""
+    global server
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
     server = Server(setting)
-    while True:
-        try:
-            request, *args = pipe.recv()
-        except EOFError:
-            return
-        try:
-            pipe.send(getattr(server, request)(*args))
-        except Exception as error:
-            pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def answer(request: str, *args):
+    """In the process: call a method of its Server."""
+    try:
+        return getattr(server, request)(*args)
+    except Exception as error:  # not every library's exceptions can be sent to another process
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
 class Server:
-    """What a worker does."""
+    """What a worker does with a library, an idiom and a number of threads."""
 
     def __init__(self, setting: Setting):
         self.setting, self.steps = setting, None
 
     def load(self, work: Work) -> tuple[float, dict[str, np.ndarray], float] | None:
-        """Loss, gradients, and the seconds of the first call, compilation included; None if this is not done here."""
+        """Loss, gradients, and the seconds of the first call with compilation; None if the library cannot do it."""
         library, idiom, threads = self.setting
         self.steps = None  # frees the memory of the work before
         self.steps = ours(work, threads) if library == "nn" else LIBRARIES[library][1][idiom](work, threads)

@@ -28,6 +28,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
+def warn_of_minutes(seconds: float, log: Callable[[str], None]) -> None:
+    """Say so if a command will take a minute or more; `seconds` is an estimate for some machine."""
+    if seconds >= 60:
+        log(f"This takes about {round(seconds / 60)} min.")
+
+
 def show(records: Iterable[dict | None], start: int, epochs: int, describe: Callable[[dict], str],
          console: Console) -> Generator[dict | None, None, None]:
     """Pass on what `train` yields in the epochs start + 1 to `epochs`, and show each record by `describe(record)`.

@@ -24,13 +24,14 @@ from data.covid import CaseCounts, load_cases
 from data.windows import Windows, correlated_countries, correlation, features, make_windows, split_windows
 from tasks.common import training
 from tasks.common.options import RunOptions, Seed, between, check_ranges, default_folder, identity
-from tasks.common.progress import log_to, show
+from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
 from tasks.common.training import TrainingState
 from tasks.covid.metrics import classification
 from tasks.covid.results import summary, write_results
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices per cell
 MICRO_BATCH = 8192  # windows at a time, at most: memory does not grow with the data
 THREADS = 2  # each computes micro-batches of its own
 
@@ -39,7 +40,9 @@ THREADS = 2  # each computes micro-batches of its own
 class CovidOptions(RunOptions):
     """Will a country report more new COVID-19 cases tomorrow than today?
 
-    Learns from windows of L days in all countries; writes curves, metrics, probabilities and a world map.
+    Learns from windows of L days in all countries.
+
+    Writes curves, metrics, probabilities and a world map.
     """
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
@@ -269,6 +272,11 @@ def run_config(options: CovidOptions, counts: CaseCounts) -> dict:
     return {**identity(options), "source": counts.source, "data_sha256": fingerprint}
 
 
+def expected_seconds(options: CovidOptions) -> float:
+    """About how long a run takes, with one thread."""
+    return 3e-4 * options.epochs * GATES[options.cell] * (options.L + 5) * options.layers
+
+
 # -- the run ------------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +294,7 @@ def run(options: CovidOptions, console: Console) -> dict:
     with RunFolder(out, run_config(options, counts), options.resume, options.overwrite) as folder:
         state = build(options)
         folder.restore(state, log)
+        warn_of_minutes(expected_seconds(options), log)
         records = train(state, data.train, options.epochs, evaluation(state.model, data))
         records = show(records, len(state.history), options.epochs, describe, console)
         history = folder.follow(records, state)

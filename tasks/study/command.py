@@ -19,7 +19,7 @@ from data import BadInput
 from tasks.common.files import as_json, write, write_all
 from tasks.common.machine import CORES, machine
 from tasks.common.options import check_ranges
-from tasks.common.progress import log_to
+from tasks.common.progress import log_to, warn_of_minutes
 from tasks.common.run_folder import Interrupted
 from tasks.study.jobs import Job, StudyOptions, image_jobs, sequence_jobs
 from tasks.study.page import page
@@ -94,6 +94,7 @@ def run(options: StudyOptions, console: Console) -> bool:
     log(f"{len(jobs)} runs, {len(kept)} of them finished before.")
     failed = {}
     if waiting:
+        warn_of_minutes(sum(job.cost for job in waiting) / count, log)
         try:
             with cluster(options.scheduler) if options.scheduler else processes(count) as executor:
                 failed = work(waiting, executor, lambda job, files: write_all(

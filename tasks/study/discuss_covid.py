@@ -1,12 +1,11 @@
 """The discussion of the sequence study. Each sentence is chosen by a test on the numbers.
 
-A function is one question: it computes, decides and answers, or returns None where the runs that it needs are
-missing. Other numbers give other sentences. The sequences are judged by the split in time, the only one that asks about
-days to come.
+A function answers one question, or returns None if the runs that it needs are missing. Other numbers give other
+sentences. The networks are compared on the split in time, the only one that asks about days to come.
 
-A difference is called clear if it is larger than the spread over the seeds, the largest less the least. With three
-seeds, normal noise and no true difference, that happens in 4 of 100 cases on either side. With one seed the sign of a
-difference is all there is.
+A difference is called clear if it is larger than the spread over the seeds, the largest value minus the smallest. With
+three seeds, normal noise and no true difference, that happens in 4 of 100 cases on either side. With one seed only the
+sign of a difference is known.
 
 Read next: discuss_vae.py, the same for the images.
 """
@@ -33,8 +32,8 @@ def discussion(study: Study) -> list[str]:
     table = scores(study.covid)
     runs = [run for run in study.covid if run.config["split"] == "time"]
     answers = of_time_split(runs, table[table["split"] == "time"]) if runs else [
-        "No run with the split in time has finished. The random split leaks, as windows overlap: training windows hold "
-        "the days that test labels ask about. Nothing is claimed from it alone."]
+        "No run with the split in time has finished. The random split leaks, as windows overlap: training windows "
+        "contain the days that test labels ask about. So nothing is concluded from it alone."]
     return [answer for answer in (warn_if_simulated(study.covid), *answers, effect_of_leak(table)) if answer]
 
 
@@ -59,7 +58,7 @@ def of_time_split(runs: list[Run], table: pd.DataFrame) -> list[str | None]:
     ]
 
 
-# -- questions to the runs ----------------------------------------------------------------------------------------
+# -- questions about the runs ----------------------------------------------------------------------------------------
 
 
 def warn_if_simulated(runs: list[Run]) -> str | None:
@@ -68,30 +67,30 @@ def warn_if_simulated(runs: list[Run]) -> str | None:
     if not data["simulated"]:
         return None
     return (f"The counts are simulated ({data['source']}): everything below is about the simulation, and nothing "
-            "follows from it about an epidemic.")
+            "about a real epidemic.")
 
 
 def precision_of_scores(runs: list[Run]) -> str:
-    """How far do the numbers carry?"""
+    """How precise are the numbers?"""
     n = share_of_rises(runs[0], "test")[1]
     accuracy = np.mean([run.metrics["test"]["accuracy"] for run in runs])
     error = difference(math.sqrt(accuracy * (1 - accuracy) / n), "accuracy")
     days = n / runs[0].metrics["data"]["countries_kept"]
     seeds = len({run.config["seed"] for run in runs})
-    trainings = ("There is one seed: nothing can be said about the spread between trainings, and differences are given "
-                 "by their sign alone." if seeds == 1 else
-                 f"Numbers are means over {seeds} seeds, and a difference is called clear if it is larger than the "
-                 "spread over the seeds, the largest less the least. That is the spread of training alone, as all are "
-                 "tested on the same windows.")
+    trainings = ("There is one seed: nothing can be said about the spread between trainings, and only the sign of a "
+                 "difference is given." if seeds == 1 else
+                 f"Numbers are means over {seeds} seeds. A difference is called clear if it is larger than the spread "
+                 "over the seeds, the largest value minus the smallest. This is the spread between trainings alone, as "
+                 "all networks are tested on the same windows.")
     if seeds == 3:
-        trainings += " Where there is no difference, chance makes one clear in 4 of 100 cases on either side."
-    return (f"{trainings} Were the {n:,} test windows independent, an accuracy would have a standard error of {error}; "
-            f"they are {days:.0f} days of the same countries, so it is more. And the best of many networks, picked by "
-            "its test score, flatters itself.")
+        trainings += " Without a true difference, chance makes one clear in 4 of 100 cases on either side."
+    return (f"{trainings} If the {n:,} test windows were independent, an accuracy would have a standard error of "
+            f"{error}. They are {days:.0f} days of the same countries, so the true error is larger. And the best of "
+            "many networks, chosen by its test score, looks better than it is.")
 
 
 def shares_of_rises(runs: list[Run]) -> str:
-    """What has an accuracy to be held against, and is that the same in training and in test?"""
+    """What does a constant answer score, and is it the same in training and in test?"""
     shortest, longest = (pick(runs, key=lambda run: run.config["L"]) for pick in (min, max))
     ends = [shortest, longest] if longest.config["L"] > shortest.config["L"] else [shortest]
     learnt = " and ".join(f"{percent(share_of_rises(run, 'train')[0])} with L = {run.config['L']}" for run in ends)
@@ -99,11 +98,11 @@ def shares_of_rises(runs: list[Run]) -> str:
     (train, m), (test, n) = (share_of_rises(shortest, part) for part in ("train", "test"))
     unlike = abs(test - train) > 2 * math.sqrt(train * (1 - train) / m + test * (1 - test) / n)
     rule = shortest.metrics["baselines"]["rule"]["test"]["accuracy"]
-    return (f"A rise, more new cases than the day before, follows {percent(test)} of the test windows, and of the "
-            f"training windows {learnt}: the days asked about are {'unlike' if unlike else 'much like'} those learnt "
-            f"from. The more frequent answer is right for {percent(shortest.metrics['test']['majority'])} of the test "
-            f"windows, and for {majority} of the training windows; the one-line rule, up when the last step was down, "
-            f"for {percent(rule)} of the test windows. An accuracy is worth what it has above these.")
+    return (f"New cases rise after {percent(test)} of the test windows; of the training windows, after {learnt}. In this "
+            f"the test days are {'unlike' if unlike else 'much like'} the training days. Always giving the more "
+            f"frequent answer is right for {percent(shortest.metrics['test']['majority'])} of the test windows and for "
+            f"{majority} of the training windows. The one-line rule, up if the last step was down, is right for "
+            f"{percent(rule)} of the test windows. Compare every accuracy with these.")
 
 
 def find_overfitting(runs: list[Run]) -> str:
@@ -115,14 +114,14 @@ def find_overfitting(runs: list[Run]) -> str:
     networks = table.groupby(["cell", "L"])
     risen = networks["rise"].mean() > networks["end"].agg(spread).fillna(0)
     end, fair = table["end"].mean(), math.log(2)
-    answer = (f"The test log loss ends at {end:.3f} nats a window on average, {'above' if end > fair else 'below'} the "
-              f"{fair:.3f} that always saying 50 % costs.")
+    answer = (f"The test log loss ends at {end:.3f} nats per window on average, {'above' if end > fair else 'below'} "
+              f"the {fair:.3f} of always saying 50 %.")
     if not risen.any():
         return f"{answer} In no network has it risen {clearly(table)}since its lowest epoch."
     return (f"{answer} In {risen.sum()} of {len(risen)} networks it has risen {clearly(table)}since its lowest; by "
             f"{table['rise'].mean():.3f} in the mean of all, from epoch {table['lowest'].median():.0f} of "
-            f"{len(runs[0].history)} in the median. To stop there would take days that are neither for training nor "
-            "for test.")
+            f"{len(runs[0].history)} in the median. To stop there would need a validation set: days that are neither "
+            "for training nor for test.")
 
 
 def compare_maps(runs: list[Run]) -> str | None:
@@ -136,24 +135,24 @@ def compare_maps(runs: list[Run]) -> str | None:
     share = calls.mean(axis=1).groupby(level=0).mean()
     called = ", ".join(f"{cell.upper()} {percent(share[cell])}" for cell in CELLS if cell in share)
     day = pd.Timestamp(asked[0].probabilities["last_day"].iloc[0]) + pd.Timedelta(days=1)
-    answer = (f"For {day:%Y-%m-%d} the maps, means over the seeds, call so many of {calls.shape[1]} countries "
-              f"ascending, on average over L: {called}. Rises were "
-              f"{percent(share_of_rises(asked[0], 'test')[0])} of the test windows.")
+    answer = (f"For {day:%Y-%m-%d} the maps, means over the seeds, call this share of {calls.shape[1]} countries "
+              f"ascending, on average over L: {called}. In the test windows the share of rises was "
+              f"{percent(share_of_rises(asked[0], 'test')[0])}.")
     together = [of_cells for _, of_cells in calls.groupby(level=1) if len(of_cells) > 1]
     if not together:
         return answer
     agree = np.mean([(of_cells.nunique() == 1).mean() for of_cells in together])
     chance = np.mean([p.prod() + (1 - p).prod() for p in (of_cells.mean(axis=1) for of_cells in together)])
-    return (f"{answer} With the same L all cells give the same answer for {percent(agree)} of the countries; as many "
-            f"calls each, spread independently, would agree on {percent(chance)}.")
+    return (f"{answer} With the same L all cells give the same answer for {percent(agree)} of the countries. If each "
+            f"cell chose its countries independently, they would agree on {percent(chance)}.")
 
 
-# -- questions to the table of scores -----------------------------------------------------------------------------
+# -- questions about the table of scores -----------------------------------------------------------------------------
 
 
-def compare_with(table: pd.DataFrame, name: str, quantity: str, simple: str, part: str = "test") -> str | None:
-    """Is any network (a cell with an L) clearly better than what is simple?"""
-    found = leads(table, f"{part}_{quantity}", f"{part}_{simple}")
+def compare_with(table: pd.DataFrame, name: str, quantity: str, baseline: str, part: str = "test") -> str | None:
+    """Is any network (a cell with an L) clearly better than a baseline?"""
+    found = leads(table, f"{part}_{quantity}", f"{part}_{baseline}")
     if found.empty:
         return None
     n, better, worse, best = len(found), found["better"].sum(), found["worse"].sum(), found["lead"].idxmax()
@@ -173,8 +172,8 @@ def ranks_but_does_not_decide(table: pd.DataFrame) -> str | None:
     decides, ranks = leads(table, "test_accuracy", "test_rule"), leads(table, "test_roc_auc", "test_rule_auc")
     if decides["better"].any() or not ranks["better"].any():
         return None
-    return ("So what the networks know beyond the rule is in the order of their probabilities, and not in whether "
-            "these exceed one half.")
+    return ("So the networks know more than the rule about the order of the countries and days, but not about which "
+            "probabilities exceed one half.")
 
 
 def effect_of_length(table: pd.DataFrame, quantity: str) -> str | None:
@@ -186,15 +185,15 @@ def effect_of_length(table: pd.DataFrame, quantity: str) -> str | None:
     ends = f"{first}, {last}{baselines_of(table, quantity)}"
     found = trend(values)
     if found is None:
-        return (f"From these {len(values)} lengths nothing can be said on whether test {WORDS[quantity]} goes with L: "
-                f"{ends}.")
+        return (f"From these {len(values)} lengths nothing can be said about whether test {WORDS[quantity]} depends on "
+                f"L: {ends}.")
     word, r, chance = found
     of_cells = {cell: trend(by_length(of_cell, f"test_{quantity}")) for cell, of_cell in table.groupby("cell")}
     of_cells = ", ".join(f"{cell.upper()} {of_cells[cell][0]} ({fixed(of_cells[cell][1], 2)})" for cell in CELLS
                          if of_cells.get(cell))
     return (f"Test {WORDS[quantity]}, the mean over cells and seeds, {word} as L grows: {ends}. Its rank correlation "
-            f"with L is {fixed(r, 2)}; shuffling the {len(values)} lengths gives one within ±{chance:.2f} in 95 of "
-            f"100 cases. By cell: {of_cells}.")
+            f"with L is {fixed(r, 2)}; shuffling the {len(values)} lengths gives a correlation within ±{chance:.2f} in "
+            f"95 of 100 cases. By cell: {of_cells}.")
 
 
 def accuracy_gap(table: pd.DataFrame) -> str | None:
@@ -205,7 +204,7 @@ def accuracy_gap(table: pd.DataFrame) -> str | None:
     majority = by_length(table.assign(gap=table["train_majority"] - table["test_majority"]), "gap").mean()
     return (f"Accuracy is {difference(values.mean(), 'accuracy')} higher in training than in test"
             f"{trend_phrase(values)}. The share of the majority class is {difference(majority, 'accuracy')} higher "
-            f"there, so that {difference(values.mean() - majority, 'accuracy')} are left.")
+            f"there, which leaves {difference(values.mean() - majority, 'accuracy')}.")
 
 
 def auc_gap(table: pd.DataFrame) -> str | None:
@@ -219,8 +218,8 @@ def auc_gap(table: pd.DataFrame) -> str | None:
     memory = (f"that of the networks is {'' if is_clear(more) else 'not '}{clearly(table)}larger (by "
               f"{difference(more.mean(), 'roc_auc')})")
     return (f"AUC, which does not depend on that share, is {difference(values.mean(), 'roc_auc')} higher in training "
-            f"than in test{trend_phrase(values)}. Logistic regression, with 2 (L + 1) parameters too small to learn "
-            f"windows by heart, has a gap of {difference(simple.mean(), 'roc_auc')}; {memory}.")
+            f"than in test{trend_phrase(values)}. Logistic regression, which with 2 (L + 1) parameters is too small "
+            f"to memorise windows, has a gap of {difference(simple.mean(), 'roc_auc')}; {memory}.")
 
 
 def compare_cells(table: pd.DataFrame, quantity: str) -> str | None:
@@ -240,7 +239,7 @@ def compare_cells(table: pd.DataFrame, quantity: str) -> str | None:
 
 
 def effect_of_leak(table: pd.DataFrame) -> str | None:
-    """What does the random split add, beyond what it adds to a model that is too small to remember windows?"""
+    """What does the random split add, beyond what it adds to a model that is too small to memorise windows?"""
     answers = []
     for quantity, simple in (("accuracy", "test_regression"), ("roc_auc", "test_regression_auc")):
         own = f"test_{quantity}"
@@ -268,31 +267,32 @@ def effect_of_leak(table: pd.DataFrame) -> str | None:
 
 
 def one_seed(table: pd.DataFrame) -> bool:
-    """Is there no spread to speak of?"""
+    """Is there only one seed, and so no spread?"""
     return table["seed"].nunique() == 1
 
 
 def clearly(table: pd.DataFrame) -> str:
-    """The word for a difference that is clear; none with one seed, where that cannot be said."""
+    """The word for a clear difference; empty with one seed, where clear has no meaning."""
     return "" if one_seed(table) else "clearly "
 
 
 def spread(values: pd.Series | pd.DataFrame) -> float | pd.Series:
-    """The largest less the least, over the seeds; nan for a single seed."""
+    """The largest value minus the smallest, over the seeds; nan for a single seed."""
     return values.max() - values.min() if len(values) > 1 else math.nan
 
 
 def is_clear(of_seeds: pd.Series) -> bool:
-    """Is the mean of a value a seed above zero by more than the spread? With one seed: is it above zero?"""
+    """Is the mean over the seeds above zero by more than the spread? With one seed: is it above zero?"""
     return bool(of_seeds.mean() > (spread(of_seeds) if len(of_seeds) > 1 else 0))
 
 
-def leads(table: pd.DataFrame, own: str, simple: str) -> pd.DataFrame:
-    """For each network (cell, L) the means over the seeds of its score and of what is simple, and its lead.
+def leads(table: pd.DataFrame, own: str, baseline: str) -> pd.DataFrame:
+    """For each network (cell, L) the means over the seeds of its score and of the baseline, and its lead.
 
     Columns: own, simple, lead = own - simple, spread; better and worse: is the lead, or its opposite, clear?
     """
-    runs = table[["cell", "L"]].assign(own=table[own], simple=table[simple], lead=table[own] - table[simple]).dropna()
+    runs = table[["cell", "L"]].assign(own=table[own], simple=table[baseline], lead=table[own] - table[baseline])
+    runs = runs.dropna()
     networks = runs.groupby(["cell", "L"])
     found = networks.mean().assign(spread=networks["lead"].agg(spread))
     margin = 0 if one_seed(table) else found["spread"]
@@ -323,14 +323,14 @@ def trend(values: pd.Series) -> tuple[str, float, float] | None:
 
 
 def trend_phrase(gaps: pd.Series) -> str:
-    """How a gap goes with L, as the end of a sentence; nothing where that cannot be said."""
+    """How a gap changes with L, as the end of a sentence; empty if that is not known."""
     found = trend(gaps)
     words = {"rises": "grows", "falls": "shrinks", "neither falls nor rises": "neither grows nor shrinks"}
     return f", and {words[found[0]]} with L (rank correlation {fixed(found[1], 2)})" if found else ""
 
 
 def baselines_of(table: pd.DataFrame, quantity: str, part: str = "test", without: str = "") -> str:
-    """What an accuracy never stands without: the majority class and the one-line rule, on the same windows."""
+    """The baselines that come with every accuracy: the majority class and the one-line rule, on the same windows."""
     simple = {"the majority class": "majority", "the one-line rule": "rule"}
     others = ", ".join(f"{name} {percent(table[f'{part}_{column}'].mean())}" for name, column in simple.items()
                        if name != without)

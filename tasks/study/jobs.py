@@ -39,7 +39,6 @@ SPLITS = ("time", "random")
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.0, 1.0, 100.0, "learned", "anneal")
 QUICK_DIVISOR = 3  # --quick trains for a third of the epochs
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices per cell: what a step costs
 
 Files = dict[str, str | bytes]  # the files of a run's folder, {name: content}
 
@@ -48,8 +47,11 @@ Files = dict[str, str | bytes]  # the files of a run's folder, {name: content}
 class StudyOptions:
     """Run both studies in full and show their results on one page, index.html.
 
-    RNN, LSTM and GRU for windows of 3 to 30 days, two splits, three seeds; the autoencoder for five weights of its KL
-    term. Finished runs are kept: after a stop, the same command continues.
+    RNN, LSTM and GRU for windows of 3 to 30 days, two splits, three seeds.
+
+    The autoencoder for five weights of its KL term.
+
+    Finished runs are kept: after a stop, the same command continues.
     """
 
     only: Literal["covid", "vae"] | None = None
@@ -106,7 +108,7 @@ def sequence_jobs(options: StudyOptions, log: Callable[[str], None]) -> tuple[li
     grid = itertools.product(CELLS, LENGTHS, SPLITS, SEEDS[:1] if options.quick else SEEDS)
     configs = [dataclasses.replace(common, cell=cell, L=L, split=split, seed=seed) for cell, L, split, seed in grid]
     jobs = [Job(f"covid-{c.cell}-L{c.L}-{c.split}-seed-{c.seed}", covid.run_config(c, counts), train_sequences, c,
-                counts, cost=3e-4 * c.epochs * GATES[c.cell] * (c.L + 5)) for c in configs]
+                counts, covid.expected_seconds(c)) for c in configs]
     return jobs, Cases(counts, found.correlations, found.kept, common.threshold)
 
 
@@ -118,9 +120,8 @@ def image_jobs(options: StudyOptions, log: Callable[[str], None]) -> list[Job]:
     common = dataclasses.replace(common, epochs=-(-common.epochs // QUICK_DIVISOR) if options.quick else common.epochs)
     configs = [*(dataclasses.replace(common, kl=kl) for kl in WEIGHTS),
                dataclasses.replace(common, per_channel=True)]
-    numbers = data.train.size + data.test.size
     return [Job(f"vae-kl-{c.kl if isinstance(c.kl, str) else f'{c.kl:g}'}" + "-per-channel" * c.per_channel,
-                vae.run_config(c, data), train_images, c, data, cost=7e-8 * c.epochs * numbers) for c in configs]
+                vae.run_config(c, data), train_images, c, data, vae.expected_seconds(c, data)) for c in configs]
 
 
 @np.errstate(all="ignore")  # training itself checks that its numbers are finite

@@ -23,7 +23,7 @@ from data.faces import Images, read_images, shrink, split
 from data.mnist import read_mnist
 from tasks.common import training
 from tasks.common.options import RunOptions, Seed, between, check_ranges, default_folder, identity
-from tasks.common.progress import log_to, show
+from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
 from tasks.common.training import TrainingState
 from tasks.vae.model import VAE, Layout, kl_weight, loss, terms
@@ -36,7 +36,9 @@ STEPS = 1500  # after which the reconstructions of the drawn faces are sharp
 class VaeOptions(RunOptions):
     """What does the weight of the KL term do to a variational autoencoder?
 
-    Learns to encode and decode faces; writes learning curves, reconstructions, samples and interpolations.
+    Learns to encode and decode faces.
+
+    Writes learning curves, reconstructions, samples and interpolations.
     """
 
     kl: Annotated[float, between(float, 0, 10**6)] | Literal["learned", "anneal"] = 1.0
@@ -145,6 +147,11 @@ def run_config(options: VaeOptions, data: Data) -> dict:
     return {**identity(options), "source": data.source, "data_sha256": pixels}
 
 
+def expected_seconds(options: VaeOptions, data: Data) -> float:
+    """About how long a run takes, with one thread; `options` with the number of epochs."""
+    return 7e-8 * options.epochs * (data.train.size + data.test.size)
+
+
 # -- the run ------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +173,7 @@ def run(options: VaeOptions, console: Console) -> dict:
     with RunFolder(out, run_config(options, data), options.resume, options.overwrite) as folder:
         state = build(options, layout)
         folder.restore(state, log)
+        warn_of_minutes(expected_seconds(options, data), log)
         records = train(state, options, data, layout)
         records = show(records, len(state.history), options.epochs, describe, console)
         history = folder.follow(records, state)

@@ -99,7 +99,7 @@ def test_downloaded_once(digits, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_file_and_no_network_says_what_to_do(digits) -> None:
-    with pytest.raises(BadInput, match="^MNIST could not be downloaded: no connection to 127.0.0.1:1: download") as error:
+    with pytest.raises(BadInput, match="^MNIST could not be downloaded: no connection to .*: download") as error:
         mnist.read_mnist(log=lambda line: None)
     assert f"{mnist.TRAIN.name}.gz" in str(error.value) and str(mnist.CACHE) in str(error.value)
     assert "\n" not in str(error.value)

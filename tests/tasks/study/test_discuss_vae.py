@@ -52,14 +52,14 @@ def test_what_is_missing_is_left_out(some):
 
 
 def test_the_images_are_counted_and_said_to_be_simulated():
-    assert "1,000 of made up, 700 to train and 300 to test" in paragraphs(run())[0]
+    assert "1,000 images (made up), 700 for training and 300 for test" in paragraphs(run())[0]
     assert "simulated" in paragraphs(run(simulated=True))[0] and "simulated" not in paragraphs(run())[0]
 
 
 @pytest.mark.parametrize("one, anneal, lowest, highest, aim", [
-    (80.0, 90.0, "weight 1", "weight 0", "training."),
+    (80.0, 90.0, "weight 1", "weight 0", "exactly this measure."),
     (90.0, 80.0, "the weight that rises from 0 to 1", "weight 0", "ends as weight 1"),
-    (101.0, 102.0, "weight 0", "the weight that rises from 0 to 1", "in test it is not"),
+    (101.0, 102.0, "weight 0", "the weight that rises from 0 to 1", "on the test images it is not"),
 ])
 def test_the_lowest_elbo_is_named(one, anneal, lowest, highest, aim):
     some = runs(zero={"reconstruction": 100.0}, one={"reconstruction": one}, anneal={"reconstruction": anneal})
@@ -74,7 +74,7 @@ def test_the_lowest_elbo_is_named(one, anneal, lowest, highest, aim):
 @pytest.mark.parametrize("term, words", [(50.0, "narrower or further"), (5.0, "have not moved further")])
 def test_without_its_kl_term(term, words):
     sentence = said.without_kl(runs(zero={"term": term, "reconstruction": 85.0}, one={}))
-    assert words in sentence and f"the KL term is {term:.1f} nats, beside 10.0 nats" in sentence
+    assert words in sentence and f"the KL term is {term:.1f} nats; with weight 1 it is 10.0 nats" in sentence
     assert "5.0 nats lower" in sentence
     assert "5.0 nats higher" in said.without_kl(runs(zero={"reconstruction": 95.0}, one={}))
 
@@ -94,7 +94,8 @@ def test_the_learned_weight(term, where):
     some = runs(zero={"term": 50.0}, one={"term": 10.0}, learned={"term": term})
     sentence = said.learned(some)
     assert f"{term:.1f} nats, {where} of weight 0 (50.0 nats) and weight 1 (10.0 nats)" in sentence
-    assert "amounts to 0.0100" in sentence and "25.5 of 255" in sentence and "cost 100.0 nats more" in sentence
+    assert "The learned weight is 0.0100" in sentence and "25.5 of 255" in sentence
+    assert "cost 100.0 nats more" in sentence
     assert "between" not in said.learned({"learned": some["learned"]})
 
 
@@ -104,12 +105,14 @@ def test_annealing(reconstruction, word):
     assert word in sentence and "with 7 latents in use where that has 5" in sentence
 
 
-@pytest.mark.parametrize("active, fewer", [((20, 15, 0), True), ((20, 20, 0), True), ((20, 0, 15), False),
-                                           ((15, 15, 15), False), ((5, 6, 0), False)])
-def test_latents_in_use(active, fewer):
+@pytest.mark.parametrize("active, words", [
+    ((20, 15, 0), "The larger the weight, the fewer latents are"),
+    ((20, 20, 0), "Up to ties, a larger weight leaves fewer latents"),  # a tie is not fewer
+    *((active, "A larger weight does not leave fewer latents") for active in ((20, 0, 15), (15, 15, 15), (5, 6, 0)))])
+def test_latents_in_use(active, words):
     zero, one, hundred = ({"active": n} for n in active)
     sentence = said.latents_in_use(dict(reversed(runs(zero=zero, one=one, hundred=hundred, anneal={}).items())))
-    assert sentence.startswith("The larger the weight, the fewer") == fewer
+    assert sentence.startswith(words)
     assert "{} with weight 0, {} with weight 1, {} with weight 100".format(*active) in sentence
     assert "of 20, 5 with weight 0, 5 with weight 1." in said.latents_in_use(runs(zero={}, one={}, learned={}))
     assert said.latents_in_use(runs(one={}, learned={}, anneal={})) is None
@@ -120,7 +123,7 @@ def test_images_that_are_new_cost_more_or_not():
     assert "most with weight 0, by 10.0 nats or 11.1 %" in sentence and "least with weight 1, by 1.0 nats" in sentence
     assert "least with weight 1" in said.new_images(runs(zero={"gap": 10.0}, one={"gap": 1.0}))
     assert said.new_images(runs(one={"gap": 0.5})).endswith("most with weight 1, by 0.5 nats or 0.5 %.")
-    assert "With no weight" in said.new_images(runs(zero={"gap": -1.0}, one={"gap": 0.0}))
+    assert "With every weight" in said.new_images(runs(zero={"gap": -1.0}, one={"gap": 0.0}))
 
 
 @pytest.mark.parametrize("history, words", [
