@@ -98,8 +98,8 @@ def shares_of_rises(runs: list[Run]) -> str:
     (train, m), (test, n) = (share_of_rises(shortest, part) for part in ("train", "test"))
     unlike = abs(test - train) > 2 * math.sqrt(train * (1 - train) / m + test * (1 - test) / n)
     rule = shortest.metrics["baselines"]["rule"]["test"]["accuracy"]
-    return (f"New cases rise after {percent(test)} of the test windows; of the training windows, after {learnt}. In this "
-            f"the test days are {'unlike' if unlike else 'much like'} the training days. Always giving the more "
+    return (f"New cases rise after {percent(test)} of the test windows; of the training windows, after {learnt}. In "
+            f"this the test days are {'unlike' if unlike else 'much like'} the training days. Always giving the more "
             f"frequent answer is right for {percent(shortest.metrics['test']['majority'])} of the test windows and for "
             f"{majority} of the training windows. The one-line rule, up if the last step was down, is right for "
             f"{percent(rule)} of the test windows. Compare every accuracy with these.")
