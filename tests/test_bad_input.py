@@ -18,6 +18,7 @@ from PIL import Image
 
 import run
 from data import epidemic, faces
+from tests.data.tables import PIVOT, SOURCE
 
 RUN = Path(run.__file__).resolve()
 
@@ -43,19 +44,6 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     return error
 
 
-PIVOT = """\
-,Lat,Long,1/30/20,1/31/20,2/1/20,2/2/20
-,sum,sum,sum,sum,sum,sum
-Country/Region,,,,,,
-"Korea, South",36.0,128.0,1,2,5,4
-Guyana,5.0,-58.75,0,0,7,607
-"""
-SOURCE = """\
-Province/State,Country/Region,Lat,Long,1/30/20,1/31/20,2/1/20,2/2/20
-,"Korea, South",36.0,128.0,1,2,5,4
-Interior,Guyana,5.0,-58.75,0,0,3,600
-Coast,Guyana,5.1,-58.75,0,0,4,7
-"""
 TABLES = {
     "empty": (b"", "is empty"),
     "commas": (b",,,\n,,,\n", "is empty"),

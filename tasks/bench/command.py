@@ -182,7 +182,7 @@ def compare(work: Work, name: str, ours: tuple, theirs: tuple) -> None:
             raise Mismatch(f"{work.name}: {what} in {name} differs from ours by {error:.1e}, relative")
 
 
-def spread(values: Iterable[float]) -> dict[str, float]:
+def quartiles(values: Iterable[float]) -> dict[str, float]:
     """Median and quartiles."""
     low, median, high = np.percentile(list(values), (25, 50, 75)).tolist()
     return {"median": median, "low": low, "high": high}
@@ -210,8 +210,8 @@ def measure(work: Work, workers: dict[Setting, Callable]) -> dict:
     for library, setting in best.items():
         row["libraries"][library] = {
             "setting": str(setting), "first_call_s": loaded[setting][2],
-            "ms": spread(1000 * t for t in times[library]),
-            "ratio": spread(theirs / t for theirs, t in zip(times[library], times["nn"], strict=True)),
+            "ms": quartiles(1000 * t for t in times[library]),
+            "ratio": quartiles(theirs / t for theirs, t in zip(times[library], times["nn"], strict=True)),
         }
     return row
 
@@ -224,7 +224,7 @@ def growth(work: Work) -> dict:
     worker("turn", 1)
     times = race({"nn": lambda: worker("turn", 3)}, 5)["nn"]
     worker.close()
-    return {"part": work.part, "work": work.name, "N": work.N, "L": work.L, "ms": spread(1000 * t for t in times),
+    return {"part": work.part, "work": work.name, "N": work.N, "L": work.L, "ms": quartiles(1000 * t for t in times),
             "ns_per_element": 1e9 * float(np.median(times)) / (work.N * work.L), "data_mb": data / 1e6,
             "beyond_mb": beyond / 1e6}
 

@@ -79,20 +79,20 @@ def summary(metrics: dict, console: Console) -> None:
                   title_justify="left")
     for name in ("", "accuracy", "balanced", "AUC", "log loss", "Brier"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for part in ("train", "test"):
+    for set_name in ("train", "test"):
         rows = {
-            f"{part:5}  network": metrics[part],
-            "logistic regression": metrics["baselines"]["logistic_regression"][part],
-            "up after a step down": metrics["baselines"]["rule"][part],
-            "majority class": {"accuracy": metrics[part]["majority"], "balanced_accuracy": 0.5, "roc_auc": 0.5},
+            f"{set_name:5}  network": metrics[set_name],
+            "logistic regression": metrics["baselines"]["logistic_regression"][set_name],
+            "up after a step down": metrics["baselines"]["rule"][set_name],
+            "majority class": {"accuracy": metrics[set_name]["majority"], "balanced_accuracy": 0.5, "roc_auc": 0.5},
         }
         for name, row in rows.items():
             keys = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "brier")
             cells = ["" if row.get(key) is None else f"{row[key]:.3f}" for key in keys]
-            name = name if name.startswith(part) else f"       {name}"
+            name = name if name.startswith(set_name) else f"       {name}"
             table.add_row(name, *cells, end_section="majority" in name)
     console.print(table)
-    for part in ("train", "test"):
-        (right, false_up), (missed, up) = metrics[part]["confusion"]
-        console.print(f"{part}: of {missed + up:,} rises the network called {up:,}; of {right + false_up:,} days "
+    for set_name in ("train", "test"):
+        (right, false_up), (missed, up) = metrics[set_name]["confusion"]
+        console.print(f"{set_name}: of {missed + up:,} rises the network called {up:,}; of {right + false_up:,} days "
                       f"without one it called {false_up:,} a rise.", highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from tasks.study.numbers import difference, paragraph, percent, score
 from tasks.study.results import CELLS, Run, Study, scores
 
 WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "roc_auc": "AUC"}
-PARTS = {"train": "training", "test": "test"}
+SETS = {"train": "training", "test": "test"}
 
 
 def discussion(study: Study) -> list[str]:
@@ -49,7 +49,7 @@ def of_time_split(runs: list[Run], table: pd.DataFrame) -> list[str | None]:
         paragraph(compare_with(table, "logistic regression", "accuracy", "regression"),
                   compare_with(table, "logistic regression", "roc_auc", "regression_auc")),
         paragraph(compare_with(table, "the majority class", "accuracy", "majority"),
-                  compare_with(table, "the majority class", "accuracy", "majority", part="train")),
+                  compare_with(table, "the majority class", "accuracy", "majority", set_name="train")),
         paragraph(effect_of_length(table, "accuracy"), effect_of_length(table, "roc_auc")),
         paragraph(accuracy_gap(table), auc_gap(table)),
         paragraph(compare_cells(table, "accuracy"), compare_cells(table, "roc_auc")),
@@ -95,7 +95,7 @@ def shares_of_rises(runs: list[Run]) -> str:
     ends = [shortest, longest] if longest.config["L"] > shortest.config["L"] else [shortest]
     learnt = " and ".join(f"{percent(share_of_rises(run, 'train')[0])} with L = {run.config['L']}" for run in ends)
     majority = " and ".join(percent(run.metrics["train"]["majority"]) for run in ends)
-    (train, m), (test, n) = (share_of_rises(shortest, part) for part in ("train", "test"))
+    (train, m), (test, n) = (share_of_rises(shortest, set_name) for set_name in ("train", "test"))
     unlike = abs(test - train) > 2 * math.sqrt(train * (1 - train) / m + test * (1 - test) / n)
     rule = shortest.metrics["baselines"]["rule"]["test"]["accuracy"]
     return (f"New cases rise after {percent(test)} of the test windows; of the training windows, after {learnt}. In "
@@ -150,9 +150,9 @@ def compare_maps(runs: list[Run]) -> str | None:
 # -- questions about the table of scores -----------------------------------------------------------------------------
 
 
-def compare_with(table: pd.DataFrame, name: str, quantity: str, baseline: str, part: str = "test") -> str | None:
+def compare_with(table: pd.DataFrame, name: str, quantity: str, baseline: str, set_name: str = "test") -> str | None:
     """Is any network (a cell with an L) clearly better than a baseline?"""
-    found = leads(table, f"{part}_{quantity}", f"{part}_{baseline}")
+    found = leads(table, f"{set_name}_{quantity}", f"{set_name}_{baseline}")
     if found.empty:
         return None
     n, better, worse, best = len(found), found["better"].sum(), found["worse"].sum(), found["lead"].idxmax()
@@ -162,9 +162,9 @@ def compare_with(table: pd.DataFrame, name: str, quantity: str, baseline: str, p
     own, other = (score(found.loc[best, column], quantity) for column in ("own", "simple"))
     width = found.loc[best, "spread"]
     within = "" if math.isnan(width) else f" (spread {difference(width, quantity)})"
-    others = baselines_of(table.set_index(["cell", "L"]).loc[[best]], quantity, part, without=name)
-    return (f"By {WORDS[quantity]} on the {PARTS[part]} windows {above} {clearly(table)}above {name}{below}. The best "
-            f"beside it, {best[0].upper()} with L = {best[1]}, has {own}{within}, {name} {other}{others}.")
+    others = baselines_of(table.set_index(["cell", "L"]).loc[[best]], quantity, set_name, without=name)
+    return (f"By {WORDS[quantity]} on the {SETS[set_name]} windows {above} {clearly(table)}above {name}{below}. The "
+            f"best beside it, {best[0].upper()} with L = {best[1]}, has {own}{within}, {name} {other}{others}.")
 
 
 def ranks_but_does_not_decide(table: pd.DataFrame) -> str | None:
@@ -329,15 +329,15 @@ def trend_phrase(gaps: pd.Series) -> str:
     return f", and {words[found[0]]} with L (rank correlation {fixed(found[1], 2)})" if found else ""
 
 
-def baselines_of(table: pd.DataFrame, quantity: str, part: str = "test", without: str = "") -> str:
+def baselines_of(table: pd.DataFrame, quantity: str, set_name: str = "test", without: str = "") -> str:
     """The baselines that come with every accuracy: the majority class and the one-line rule, on the same windows."""
     simple = {"the majority class": "majority", "the one-line rule": "rule"}
-    others = ", ".join(f"{name} {percent(table[f'{part}_{column}'].mean())}" for name, column in simple.items()
+    others = ", ".join(f"{name} {percent(table[f'{set_name}_{column}'].mean())}" for name, column in simple.items()
                        if name != without)
     return f" ({others})" if quantity == "accuracy" else ""
 
 
-def share_of_rises(run: Run, part: str) -> tuple[float, int]:
+def share_of_rises(run: Run, set_name: str) -> tuple[float, int]:
     """The share of ones among the labels of a set, and the number of labels."""
-    zeros, ones = (sum(row) for row in run.metrics[part]["confusion"])
+    zeros, ones = (sum(row) for row in run.metrics[set_name]["confusion"])
     return ones / (zeros + ones), zeros + ones

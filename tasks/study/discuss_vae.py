@@ -174,9 +174,9 @@ def closer_bound(runs: dict[str, Run]) -> str | None:
             f"{'the same order' if same else 'another order: ' + ', '.join(map(phrase, order))}.")
 
 
-def tested(runs: dict[str, Run], quantity: str, part: str = "test") -> pd.Series:
+def tested(runs: dict[str, Run], quantity: str, set_name: str = "test") -> pd.Series:
     """A metric of each run, by the name of its weight."""
-    return pd.Series({name: run.metrics[part][quantity] for name, run in runs.items()})
+    return pd.Series({name: run.metrics[set_name][quantity] for name, run in runs.items()})
 
 
 def phrase(name: str) -> str:

@@ -158,10 +158,10 @@ def elbo_by_weight(runs: list[Run]) -> Figure:
     for run in runs:
         name = weight_name(run.config)
         history = _thin(run.history.set_index("epoch"), POINTS)
-        for part, style in (("test", "-"), ("train", (0, (2, 1.5)))):
-            axes.plot(history[f"{part}_negative_elbo"], color=WEIGHT_COLOUR[name], linewidth=1.4, linestyle=style,
-                      label=name if part == "test" else None, marker=marker(len(history)))
-            drawn.append(history[f"{part}_negative_elbo"])
+        for set_name, style in (("test", "-"), ("train", (0, (2, 1.5)))):
+            axes.plot(history[f"{set_name}_negative_elbo"], color=WEIGHT_COLOUR[name], linewidth=1.4, linestyle=style,
+                      label=name if set_name == "test" else None, marker=marker(len(history)))
+            drawn.append(history[f"{set_name}_negative_elbo"])
     axes.axhline(_constant_image(runs), color=GREY, linewidth=1.2, label="best constant image")
     axes.plot([], [], color=GREY, linewidth=1.4, linestyle=(0, (2, 1.5)), label="dashed: training images")
     _scale(axes, pd.concat([curve.reset_index(drop=True) for curve in drawn], axis=1))
@@ -253,19 +253,19 @@ def _constant_image(runs: list[Run]) -> float:
 def _curves(axes: Axes, runs: list[Run], quantity: str, points: int) -> pd.DataFrame:
     """Draw what training and test are by epoch, and return the extremes of what was drawn, a row a point."""
     drawn = []
-    for part, colour in SET_COLOUR.items():
-        values = pd.concat([run.history.set_index("epoch")[f"{part}_{quantity}"] for run in runs], axis=1)
+    for set_name, colour in SET_COLOUR.items():
+        values = pd.concat([run.history.set_index("epoch")[f"{set_name}_{quantity}"] for run in runs], axis=1)
         values = _thin(values, points)
         least, most = values.min(axis=1), values.max(axis=1)
-        axes.plot(values.mean(axis=1), color=colour, linewidth=1.4, label=part,
+        axes.plot(values.mean(axis=1), color=colour, linewidth=1.4, label=set_name,
                   marker=marker(len(values)))
         if len(runs) > 1:
             axes.fill_between(values.index, least, most, color=colour, alpha=0.2, linewidth=0)
         drawn += [least, most]
         if quantity == "accuracy":
-            majority = np.mean([run.metrics[part]["majority"] for run in runs])
-            axes.axhline(majority, color=colour, linewidth=1.2, linestyle=DASHES[part],
-                         label=f"{part}: majority class")
+            majority = np.mean([run.metrics[set_name]["majority"] for run in runs])
+            axes.axhline(majority, color=colour, linewidth=1.2, linestyle=DASHES[set_name],
+                         label=f"{set_name}: majority class")
             drawn.append(least * 0 + majority)
     set_epochs(axes)
     return pd.concat(drawn, axis=1)

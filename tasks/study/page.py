@@ -100,8 +100,8 @@ def windows(runs: list[Run]) -> dict[int, dict[str, tuple[int, float]]]:
     """{L: {"train": (number of windows, share of rises), "test": the same}}."""
     found = {}
     for run in sorted(runs, key=lambda run: run.config["L"]):
-        confusion = {part: np.array(run.metrics[part]["confusion"]) for part in ("train", "test")}
-        found[run.config["L"]] = {part: (n.sum(), n[1].sum() / n.sum()) for part, n in confusion.items()}
+        confusion = {set_name: np.array(run.metrics[set_name]["confusion"]) for set_name in ("train", "test")}
+        found[run.config["L"]] = {set_name: (n.sum(), n[1].sum() / n.sum()) for set_name, n in confusion.items()}
     return found
 
 

@@ -92,13 +92,13 @@ def scores(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         row = {name: run.config[name] for name in ("cell", "L", "split", "seed")}
-        for part in ("train", "test"):
-            scores, baselines = run.metrics[part], run.metrics["baselines"]
-            row |= {f"{part}_{name}": scores[name]
+        for set_name in ("train", "test"):
+            scores, baselines = run.metrics[set_name], run.metrics["baselines"]
+            row |= {f"{set_name}_{name}": scores[name]
                     for name in ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "majority")}
             for name, baseline in (("rule", "rule"), ("regression", "logistic_regression")):
-                row[f"{part}_{name}"] = baselines[baseline][part]["accuracy"]
-                row[f"{part}_{name}_auc"] = baselines[baseline][part]["roc_auc"]
+                row[f"{set_name}_{name}"] = baselines[baseline][set_name]["accuracy"]
+                row[f"{set_name}_{name}_auc"] = baselines[baseline][set_name]["roc_auc"]
         rows.append(row | {"gap": row["train_accuracy"] - row["test_accuracy"]})
     table = pd.DataFrame(rows)
     numbers = [name for name in table if name not in ("cell", "split")]

@@ -17,20 +17,8 @@ import pytest
 
 from data import BadInput, covid
 from data.download import DownloadError
+from tests.data.tables import PIVOT, SOURCE
 
-PIVOT = """\
-,Lat,Long,1/30/20,1/31/20,2/1/20,2/2/20
-,sum,sum,sum,sum,sum,sum
-Country/Region,,,,,,
-"Korea, South",36.0,128.0,1,2,5,4
-Guyana,5.0,-58.75,0,0,7,607
-"""
-SOURCE = """\
-Province/State,Country/Region,Lat,Long,1/30/20,1/31/20,2/1/20,2/2/20
-,"Korea, South",36.0,128.0,1,2,5,4
-Interior,Guyana,5.0,-58.75,0,0,3,600
-Coast,Guyana,5.1,-58.75,0,0,4,7
-"""
 COUNTS = pd.DataFrame(
     {"Guyana": [0, 0, 7, 607], "Korea, South": [1, 2, 5, 4]},
     pd.date_range("2020-01-30", periods=4, name="date"),

@@ -12,7 +12,8 @@ import pytest
 
 from tasks.study import discuss_covid as discussion
 from tasks.study.discuss_covid import trend
-from tasks.study.results import Run, Study, scores
+from tasks.study.results import Study, scores
+from tests.tasks.study import made_up
 
 LENGTHS = (3, 5, 7, 9, 10, 15, 20, 30)
 
@@ -22,23 +23,18 @@ def run(cell="gru", L=5, split="time", seed=0, *, accuracy=0.6, auc=0.7, train_a
         train_regression_auc=0.75, rises=(25, 45), n=100, test_loss=(0.7, 0.6, 0.6), simulated=False, calls=None):
     """A run of which as much is made up as the discussion looks at. rises: % of training and test labels."""
     def part(up, accuracy, auc, majority):
-        return {"accuracy": accuracy, "balanced_accuracy": balanced, "roc_auc": auc, "log_loss": 0.6,
-                "majority": majority, "confusion": [[n - up * n // 100, 0], [0, up * n // 100]]}
-
-    def simple(accuracy, auc, train_auc):
-        return {"train": {"accuracy": accuracy, "roc_auc": train_auc}, "test": {"accuracy": accuracy, "roc_auc": auc}}
+        return made_up.scores(accuracy, auc, balanced_accuracy=balanced, log_loss=0.6, majority=majority,
+                              confusion=[[n - up * n // 100, 0], [0, up * n // 100]])
 
     probabilities = None if calls is None else pd.DataFrame(
         {"country": [f"c{i}" for i in range(len(calls))], "probability": [0.9 if c == "1" else 0.1 for c in calls],
          "last_day": "2020-04-30"})
-    return Run(
-        {"cell": cell, "L": L, "split": split, "seed": seed},
-        {"data": {"source": "made up", "simulated": simulated, "countries_kept": 10},
-         "train": part(rises[0], train_accuracy, train_auc, train_majority),
-         "test": part(rises[1], accuracy, auc, majority),
-         "baselines": {"rule": simple(rule, rule_auc, 0.6),
-                       "logistic_regression": simple(regression, regression_auc, train_regression_auc)}},
-        pd.DataFrame({"epoch": range(1, len(test_loss) + 1), "test_loss": test_loss}), probabilities)
+    return made_up.sequence_run(
+        cell, L, split, seed, train=part(rises[0], train_accuracy, train_auc, train_majority),
+        test=part(rises[1], accuracy, auc, majority), rule=made_up.baseline(rule, rule_auc, 0.6),
+        regression=made_up.baseline(regression, regression_auc, train_regression_auc),
+        history={"epoch": range(1, len(test_loss) + 1), "test_loss": test_loss}, probabilities=probabilities,
+        simulated=simulated, countries_kept=10)
 
 
 def grid(cells=("rnn", "lstm", "gru"), lengths=(5,), seeds=(0, 1, 2), splits=("time",), **of_run):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pandas as pd
 import pytest
 
 from tasks.study import discuss_vae as said
-from tasks.study.results import Run, Study
+from tasks.study.results import Study
+from tests.tasks.study import made_up
 
 
 def run(kl=1.0, per_channel=False, *, reconstruction=90.0, term=10.0, active=5, constant=120.0, gap=2.0, closer=5.0,
@@ -18,12 +18,10 @@ def run(kl=1.0, per_channel=False, *, reconstruction=90.0, term=10.0, active=5, 
         return {"negative_elbo": reconstruction + term - gap, "reconstruction": reconstruction - gap, "kl": term,
                 "active_units": active, "constant_image": constant}
 
-    metrics = {"data": {"source": "made up", "simulated": simulated, "train": 700, "test": 300, "channels": channels},
-               "train": part(gap), "test": part(0) | {"importance_weighted": reconstruction + term - closer}}
-    if kl == "learned":
-        metrics["learned"] = {"sigma": 0.1, "kl_weight": 0.01, "train": -400.0, "test": -300.0}
-    return Run({"kl": kl, "per_channel": per_channel, "latent": 20}, metrics,
-               pd.DataFrame({"epoch": range(1, len(history) + 1), "test_negative_elbo": history}))
+    return made_up.image_run(
+        kl, per_channel, train=part(gap), test=part(0) | {"importance_weighted": reconstruction + term - closer},
+        history={"epoch": range(1, len(history) + 1), "test_negative_elbo": history},
+        data={"simulated": simulated, "train": 700, "test": 300, "channels": channels})
 
 
 def runs(*, zero=None, one=None, hundred=None, learned=None, anneal=None):

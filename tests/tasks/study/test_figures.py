@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -23,7 +22,7 @@ from tasks.study.figures import (
     terms_by_weight,
     weight_name,
 )
-from tasks.study.results import Run
+from tests.tasks.study import made_up
 
 LENGTHS = (3, 5, 7, 9, 10, 15, 20, 30)
 
@@ -31,26 +30,24 @@ LENGTHS = (3, 5, 7, 9, 10, 15, 20, 30)
 def run(cell="rnn", L=7, split="time", seed=0, epochs=20, source="made up", accuracy=None, auc=0.7, simple=0.0):
     """Training accuracy goes from 0.5 to 0.9 and test accuracy is 0.2 less, all a little higher for a higher seed."""
     train = np.linspace(0.5, 0.9, epochs) + 0.01 * seed
-    history = pd.DataFrame({"epoch": range(1, epochs + 1), "train_accuracy": train, "test_accuracy": train - 0.2,
-                            "train_loss": 2 - train, "test_loss": 2.2 - train})
 
     def part(majority):
-        return {"accuracy": accuracy or 0.6 + 0.01 * seed, "balanced_accuracy": 0.55, "roc_auc": auc, "log_loss": 0.65,
-                "majority": majority}
+        return made_up.scores(accuracy or 0.6 + 0.01 * seed, auc, log_loss=0.65, majority=majority)
 
-    simple = {part: {"accuracy": 0.65 + simple, "roc_auc": 0.61 + simple} for part in ("train", "test")}
-    return Run({"cell": cell, "L": L, "split": split, "seed": seed},
-               {"data": {"source": source}, "train": part(0.79 + 0.01 * seed), "test": part(0.57 + 0.01 * seed),
-                "baselines": {"rule": simple, "logistic_regression": simple}}, history)
+    baseline = made_up.baseline(0.65 + simple, 0.61 + simple)
+    return made_up.sequence_run(
+        cell, L, split, seed, train=part(0.79 + 0.01 * seed), test=part(0.57 + 0.01 * seed), rule=baseline,
+        regression=baseline, source=source,
+        history={"epoch": range(1, epochs + 1), "train_accuracy": train, "test_accuracy": train - 0.2,
+                 "train_loss": 2 - train, "test_loss": 2.2 - train})
 
 
 def image_run(kl=1.0, per_channel=False, end=100.0, term=10.0, constant=120.0, epochs=20):
     test = np.linspace(end + 50, end, epochs)
-    history = pd.DataFrame({"epoch": range(1, epochs + 1), "train_negative_elbo": test - 3, "test_negative_elbo": test})
-    return Run({"kl": kl, "per_channel": per_channel},
-               {"data": {"source": "drawn (simulated)"},
-                "test": {"negative_elbo": end, "reconstruction": end - term, "kl": term, "constant_image": constant}},
-               history)
+    return made_up.image_run(
+        kl, per_channel, data={"source": "drawn (simulated)"},
+        test={"negative_elbo": end, "reconstruction": end - term, "kl": term, "constant_image": constant},
+        history={"epoch": range(1, epochs + 1), "train_negative_elbo": test - 3, "test_negative_elbo": test})
 
 
 SEEDS = [run(seed=seed) for seed in range(3)]

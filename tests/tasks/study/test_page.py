@@ -21,7 +21,8 @@ from tasks.study import figures as study_figures
 from tasks.study import page as report
 from tasks.study.maps import coarse, outlines, world_maps
 from tasks.study.page import extent, mean, page
-from tasks.study.results import Cases, Run, Study
+from tasks.study.results import Cases, Study
+from tests.tasks.study import made_up
 
 ODD, LACKING = "<script>alert(1)</script> & 'co'", "Kosovo <b>&amp;</b>"  # the map has the one, and lacks the other
 COUNTRIES = {"France": "fr", "Italy": "it", LACKING: "xk", ODD: "td", "Namibia": "na"}
@@ -31,23 +32,16 @@ SIZE = 4
 
 
 def covid_run(cell="lstm", L=5, split="time", seed=0, accuracy=0.6, probabilities=(0.7, 0.2, 0.6, 0.9, 0.5), **data):
-    def part(accuracy, confusion):
-        return {"accuracy": accuracy, "balanced_accuracy": 0.55, "roc_auc": 0.58, "log_loss": 0.7, "brier": 0.2,
-                "majority": 0.57, "confusion": confusion}
-
-    sets = {"train": part(0.8, [[600, 100], [50, 50]]), "test": part(accuracy, [[100, 20], [60, 20]])}
-    return Run(
-        config={"cell": cell, "L": L, "split": split, "seed": seed, "hidden": 12, "lr": 0.01, "epochs": 3},
-        metrics={
-            "data": {"source": "counts.csv", "simulated": False, "first_day": "2020-01-22", "last_day": "2020-02-20",
-                     "countries": 5, "countries_kept": 4, "windows": 1000, "share_up": 0.15} | data,
-            **sets, "baselines": {name: {"train": part(0.75, []), "test": part(score, [])}
-                                  for name, score in (("rule", 0.62), ("logistic_regression", 0.61))},
-            "parameters": 566},
-        history=pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [0.7, 0.6, 0.5], "test_loss": [0.7, 0.65, 0.66],
-                              "train_accuracy": [0.6, 0.7, 0.8], "test_accuracy": [0.5, 0.55, accuracy]}),
+    return made_up.sequence_run(
+        cell, L, split, seed, train=made_up.scores(0.8, confusion=[[600, 100], [50, 50]]),
+        test=made_up.scores(accuracy),
+        rule=made_up.baseline(0.62) | {"train": made_up.scores(0.75)},
+        regression=made_up.baseline(0.61) | {"train": made_up.scores(0.75)},
+        history={"epoch": [1, 2, 3], "train_loss": [0.7, 0.6, 0.5], "test_loss": [0.7, 0.65, 0.66],
+                 "train_accuracy": [0.6, 0.7, 0.8], "test_accuracy": [0.5, 0.55, accuracy]},
         probabilities=pd.DataFrame({"country": COUNTRIES.keys(), "iso2": COUNTRIES.values(),
-                                    "probability": probabilities, "last_day": "2020-02-20"}))
+                                    "probability": probabilities, "last_day": "2020-02-20"}),
+        **{"source": "counts.csv"} | data)
 
 
 def grid(rows: int, columns: int, shade: int) -> bytes:
@@ -61,21 +55,17 @@ def grid(rows: int, columns: int, shade: int) -> bytes:
 
 def vae_run(kl=1.0, per_channel=False, elbo=700.0, shade=0, **data):
     terms = {"negative_elbo": elbo, "reconstruction": elbo - 20, "kl": 20.0}
-    found = terms | {"bits_per_dimension": 0.9, "active_units": 18, "constant_image": 705.0}
-    history = {"epoch": [1, 2, 3]} | {f"{part}_{name}": [value + 9, value + 5, value]
-                                      for part in ("train", "test") for name, value in terms.items()}
-    metrics = {"data": {"source": "pictures", "simulated": False, "train": 70, "test": 30, "size": SIZE,
-                        "channels": 3} | data,
-               "kl": kl, "train": found, "test": found | {"importance_weighted": elbo - 5}, "parameters": 1234}
-    if kl == "learned":
-        metrics["learned"] = {"sigma": 0.113, "kl_weight": 0.0128, "train": -750.0, "test": -700.0}
+    history = {"epoch": [1, 2, 3]} | {f"{name}_{term}": [value + 9, value + 5, value]
+                                      for name in ("train", "test") for term, value in terms.items()}
     rows = {"reconstructions": 4, "prior_samples": 5, "posterior_samples": 6, "interpolation": 6, "traversal": 8}
-    return Run({"kl": kl, "per_channel": per_channel, "images": "folder", "hidden": 400, "latent": 20, "batch": 128,
-                "epochs": 3, "lr": 0.001, "seed": 0}, metrics, pd.DataFrame(history),
-               pictures={name: grid(count, 10, shade) for name, count in rows.items()})
+    return made_up.image_run(
+        kl, per_channel, train=terms, test=terms | {"importance_weighted": elbo - 5}, history=history,
+        learned={"sigma": 0.113, "kl_weight": 0.0128, "train": -750.0, "test": -700.0},
+        pictures={name: grid(count, 10, shade) for name, count in rows.items()},
+        data={"source": "pictures", "size": SIZE} | data)
 
 
-def made_up() -> Study:
+def whole_study() -> Study:
     """Two cells, two L, two seeds, both splits, save what failed; three weights; a country with an odd name."""
     r = np.full((5, 5), 0.625)
     r[4] = r[:, 4] = -0.25
@@ -96,7 +86,7 @@ def made_up() -> Study:
 
 @functools.cache
 def made_up_page() -> str:
-    return page(made_up())
+    return page(whole_study())
 
 
 class Parsed(HTMLParser):
@@ -150,7 +140,7 @@ def parsed(monkeypatch):
     for name in ("curves", "curves_by_length", "scores_over_length", "elbo_by_weight", "terms_by_weight"):
         monkeypatch.setattr(study_figures, name, lambda *_: None)
     monkeypatch.setattr(study_figures, "svg", lambda figure: "<svg></svg>")
-    return lambda **changed: Parsed(page(replace(made_up(), **changed)))
+    return lambda **changed: Parsed(page(replace(whole_study(), **changed)))
 
 
 # -- the page as a whole ------------------------------------------------------------------------------------------
@@ -207,7 +197,7 @@ def test_only_one_part(parsed):
 
 
 def test_parts_of_the_grid(parsed):
-    runs = made_up().covid
+    runs = whole_study().covid
     no_rnn = parsed(covid=[run for run in runs if run.config["cell"] != "rnn"])
     assert "The RNN" not in [text for _, text in no_rnn.headings]
     one = parsed(covid=[run for run in runs if run.config["split"] == "random"][:1], cases=None)
@@ -226,7 +216,7 @@ def test_simulated_data_say_so(parsed, covid, vae, words):
 
 def test_every_figure_of_simulated_data_says_so(monkeypatch):
     monkeypatch.setattr(study_figures, "svg", lambda figure: figure.get_suptitle())
-    study = made_up()
+    study = whole_study()
     cases = replace(study.cases, counts=replace(study.cases.counts, source="simulated epidemic"))
     html = page(replace(study, cases=cases, covid=[covid_run("rnn", source="simulated epidemic", simulated=True)],
                         vae=[vae_run(source="drawn faces (simulated)", simulated=True)]))
@@ -258,7 +248,7 @@ def test_what_was_dropped_and_by_how_much(whole, parsed):
     assert "counts.csv, cumulative confirmed cases of 5 countries from 2020-01-22 to 2020-02-20, 30 days" in text
     assert "above 0.5 with those of some other: 4 are." in text
     assert "Dropped, with the highest correlation that each has: Namibia (−0.25)." in text
-    cases = replace(made_up().cases, kept=list(COUNTRIES))
+    cases = replace(whole_study().cases, kept=list(COUNTRIES))
     assert "None was dropped." in parsed(cases=cases).text
 
 
@@ -305,7 +295,7 @@ def test_durations(seconds, written):
 
 
 def test_a_map_is_the_mean_over_the_seeds():
-    found = world_maps(made_up().covid)
+    found = world_maps(whole_study().covid)
     assert list(found.probabilities) == [(split, cell, L) for split in ("time", "random")
                                 for cell in ("rnn", "lstm") for L in (3, 5) if (split, cell, L) != ("time", "lstm", 5)]
     assert found.probabilities["time", "rnn", 3].loc["France"].tolist() == pytest.approx([0.22, 0.2, 0.24, 2])
