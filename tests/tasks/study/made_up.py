@@ -36,7 +36,8 @@ def image_run(kl: float | str, per_channel: bool, *, test: dict, history: dict, 
     """A run of the image study; `test` and `train` are terms in nats per image, `data` replaces defaults."""
     defaults = {"bits_per_dimension": 0.9, "active_units": 18, "constant_image": 705.0}
     metrics = {
-        "data": {"source": "made up", "simulated": False, "train": 70, "test": 30, "size": 4, "channels": 3} | (data or {}),
+        "data": {"source": "made up", "simulated": False, "train": 70, "test": 30, "size": 4, "channels": 3,
+                 **(data or {})},
         "kl": kl, "train": defaults | (test if train is None else train), "test": defaults | test, "parameters": 1234}
     if kl == "learned":
         metrics["learned"] = learned or {"sigma": 0.1, "kl_weight": 0.01, "train": -400.0, "test": -300.0}

@@ -142,7 +142,7 @@ def test_a_network_of_one_seed_among_others_has_no_clear_lead():
 
 def test_training_windows_are_held_to_their_own_majority():
     table = scores([run(train_accuracy=0.7)])
-    sentence = discussion.compare_with(table, "the majority class", "accuracy", "majority", part="train")
+    sentence = discussion.compare_with(table, "the majority class", "accuracy", "majority", set_name="train")
     assert "training windows no network is above" in sentence and "75.0 %" in sentence
 
 
