@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from data import BadInput, epidemic, shown
+from data.countries import iso2
 from data.download import DownloadError, fetch
 
 CACHE = Path(__file__).parent / "cache"
@@ -33,6 +34,8 @@ LAST_DAY = "2020-04-12"
 NOT_DAYS = {"Province/State", "Country/Region", "Lat", "Long"}
 MOST_BYTES = 2**25  # 20 times the source's own file with all its days
 WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
+DOUBTFUL = re.compile(r"[0-9]{1,3}(\.[0-9]{3})+")  # a point before thousands, or before decimals?
+MOST_FALLS = 0.05  # of the steps from day to day
 MOST_DIGITS = 10  # as many as the number of people alive has
 
 
@@ -58,22 +61,23 @@ class CaseCounts:
 
 
 def load_cases(
-    csv: str | Path = "auto", until: str | None = LAST_DAY, log: Callable[[str], None] = print
+    csv: str | Path = "auto", until: str | None = LAST_DAY, log: Callable[[str], None] = print, daily: bool = False
 ) -> CaseCounts:
     """Case counts from a file, from the source, or simulated, up to and including the day `until`.
 
     csv    a path; or "simulated"; or "auto": what the folder NN_DATA holds (covid/covid_19.csv or the
            source's own file), else the cache, else a download into the cache, else the simulated epidemic
     until  a date as 2020-04-12, or None for all days. A date outside the file is refused, with one exception:
-           a file that ends before the default date is used whole, since nobody asked for that date.
+           a file without the default date is used whole, since nobody asked for that date.
     log    takes one line that says what was done
+    daily  the file of the path `csv` has the new cases of each day, which are added up
 
     Raises BadInput for a damaged file (also for one in NN_DATA or in the cache) and for a wrong date.
     """
     if csv == "simulated":
         return _simulated(until)
     if csv != "auto":
-        return read_cases(csv, until)
+        return read_cases(csv, until, daily)
     if folder := os.environ.get("NN_DATA"):
         for name in ("covid_19.csv", SOURCE):
             if (path := Path(folder, "covid", name)).exists():
@@ -88,7 +92,7 @@ def load_cases(
     return read_cases(path, until)
 
 
-def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
+def read_cases(path: str | Path, until: str | None = None, daily: bool = False) -> CaseCounts:
     """Case counts from a CSV file in either of two formats, told apart by content.
 
     pivot table   three header rows: names and dates; "sum" in every column; "Country/Region" alone
@@ -96,12 +100,15 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
 
     UTF-8, or UTF-16 with its byte order mark; commas, semicolons or tabs; dates as 1/22/20, 1/22/2020 or
     2020-01-22 in any order; "607.0" is 607.
-    until   as in `load_cases`; None for all days
+    until   as in `load_cases`; None for all days. Cells of later days are not looked at
+    daily   the counts are new cases, and are added up
 
     Raises BadInput, naming file, row, column and reason, for anything else: days missing or doubled, a country or
     province doubled or spelled in two ways, a count that is empty, not a number, negative, fractional or larger
     than the number of people.
-    Counts may fall from one day to the next, where the source corrected itself: they are kept, and a note says so.
+    Counts may fall from one day to the next, where the source corrected itself: they are kept, and a note says so. If
+    many fall, they are daily counts and not cumulative ones: BadInput. A row that is the sum of all others is left out;
+    what looks like the sum of some, or like one country under two names, is kept, and a note says so.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -124,6 +131,8 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
             if cell != "sum":
                 raise _bad(path, 2, column, cell, "is where a pivot table of sums has 'sum'")
     days = _read_days(path, header)
+    last = _last_day(until, min(days), max(days), shown(path.name))
+    columns = [column for day, column in days.items() if day <= last]
 
     counts: dict[tuple[str, str], list[int]] = {}
     spelling: dict[str, str] = {}
@@ -138,46 +147,103 @@ def read_cases(path: str | Path, until: str | None = None) -> CaseCounts:
             raise _bad(path, number, country, both, "is in an earlier row already")
         if spelling.setdefault(place[0], name) != name:
             raise _bad(path, number, country, name, f"is spelled {spelling[place[0]][:40]!r} in an earlier row")
-        counts[place] = [_read_count(path, number, column, row[column]) for column in days.values()]
+        counts[place] = [_read_count(path, number, column, row[column]) for column in columns]
     if not counts:
         raise BadInput(f"{path}: there is no country below the heading")
 
     names = pd.Index([spelling[name] for name, _ in counts], name="country")
-    dates = pd.date_range(str(min(days)), periods=len(days), name="date")
+    dates = pd.date_range(str(min(days)), periods=len(columns), name="date")
     table = pd.DataFrame(list(counts.values()), names, dates, "int64")
-    cumulative = table.groupby(level="country").sum().T
-    notes: tuple[str, ...] = ()
+    if daily:
+        table = table.cumsum(axis=1)
+    cumulative = table.groupby(level="country", sort=False).sum().T
+    _check_cumulative(path, cumulative)
+    notes = []
     if len(counts) > len(cumulative.columns):
-        notes = (f"Provinces are summed: {len(counts)} rows make {len(cumulative.columns)} countries.",)
-    return _case_counts(cumulative, shown(path.name), False, notes, until)
+        notes.append(f"Provinces are summed: {len(counts)} rows make {len(cumulative.columns)} countries.")
+    if daily:
+        notes.append("The counts of each day were added up (--daily).")
+    cumulative, found = without_totals(cumulative)
+    notes += found
+    return _case_counts(cumulative.sort_index(axis=1), shown(path.name), False, notes, max(days))
 
 
 def _simulated(until: str | None) -> CaseCounts:
-    return _case_counts(epidemic.simulate(seed=0), "simulated epidemic (seed 0)", True, (), until)
+    cumulative, source = epidemic.simulate(seed=0), "simulated epidemic (seed 0)"
+    start, end = (day.date() for day in cumulative.index[[0, -1]])
+    last = _last_day(until, start, end, source)
+    return _case_counts(cumulative.loc[: str(last)], source, True, [], end)
 
 
-def _case_counts(
-    cumulative: pd.DataFrame, source: str, simulated: bool, notes: tuple[str, ...], until: str | None
-) -> CaseCounts:
-    """Cut the days at `until`, then note the corrections among those that are left."""
-    start, end = cumulative.index[[0, -1]]
-    if until is not None and not (until == LAST_DAY and end < pd.Timestamp(LAST_DAY)):
-        try:
-            day = pd.Timestamp(datetime.strptime(until, "%Y-%m-%d"))
-        except ValueError:
-            raise BadInput(f"until: {until!r} is not a date such as {LAST_DAY}") from None
-        if not start < day <= end:
-            raise BadInput(
-                f"until: {until} is out of range: {source} needs a day "
-                f"from {start + pd.Timedelta(days=1):%Y-%m-%d} to {end:%Y-%m-%d}"
-            )
-        cumulative = cumulative.loc[:day]
+def _last_day(until: str | None, start: date, end: date, source: str) -> date:
+    """The last day to use, of the days from start to end."""
+    if until is None or (until == LAST_DAY and not start < date.fromisoformat(LAST_DAY) <= end):
+        return end
+    try:
+        day = datetime.strptime(until, "%Y-%m-%d").date()
+    except ValueError:
+        raise BadInput(f"until: {until!r} is not a date such as {LAST_DAY}") from None
+    if not start < day <= end:
+        raise BadInput(
+            f"until: {until} is out of range: {source} needs a day from {start + timedelta(days=1)} to {end}"
+        )
+    return day
+
+
+def _check_cumulative(path: Path, cumulative: pd.DataFrame) -> None:
+    """BadInput if the counts fall too often to be cumulative: real cumulative files fall in 0.2 % of the steps."""
+    falls = np.diff(cumulative, axis=0) < 0
+    if falls.sum() > max(1, MOST_FALLS * falls.size):
+        raise BadInput(
+            f"{path}: {100 * falls.mean():.0f} % of the counts are lower than on the day before: these look like daily "
+            "counts, and cumulative ones are needed; --daily reads them as daily"
+        )
+
+
+def without_totals(cumulative: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The counts (T, C), countries in the order of the file, without a total of all others; and notes about it, about
+    totals of some that follow each other, and about two names of one country.
+    """
+    notes, values = [], cumulative.to_numpy()
+    is_total = (2 * values == values.sum(axis=1, keepdims=True)).all(axis=0) & values.any(axis=0)
+    if len(cumulative.columns) > 2 and is_total.any():
+        name = cumulative.columns[is_total.argmax()]
+        notes.append(f"{name} is the sum of all others and was left out.")
+        cumulative = cumulative.drop(columns=name)
+    notes += [f"{name} equals the sum of the rows {first} to {last} and was kept."
+              for name, first, last in _sums_of_neighbours(cumulative)]
+    names = pd.Series(cumulative.columns, [iso2(name) for name in cumulative.columns])
+    notes += [f"One country under several names, which were kept apart: {', '.join(same)}."
+              for _, same in names[names.index.notna()].groupby(level=0) if len(same) > 1]
+    return cumulative, notes
+
+
+def _sums_of_neighbours(cumulative: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """(name, first, last) for each column that equals, on every day, the sum of the columns from first to last."""
+    values, names = cumulative.to_numpy(), list(cumulative.columns)
+    upto = np.concatenate([np.zeros((len(values), 1), np.int64), values.cumsum(axis=1)], axis=1)
+    at_the_end = np.triu(upto[-1] - upto[-1][:, None], 2)  # of the columns first to end - 1, two or more
+    found = {}
+    for first, end in np.argwhere(np.isin(at_the_end, values[-1][values[-1] > 0])):
+        total = upto[:, end] - upto[:, first]
+        for c in np.flatnonzero(values[-1] == total[-1]):
+            several = (values[-1, first:end] > 0).sum() > 1
+            if several and not first <= c < end and (values[:, c] == total).all():
+                found.setdefault(names[c], (names[c], names[first], names[end - 1]))
+    return list(found.values())
+
+
+def _case_counts(cumulative: pd.DataFrame, source: str, simulated: bool, notes: list[str], end: date) -> CaseCounts:
+    """With notes on the days that are used, of those until `end`, and on the corrections among them."""
+    first, last = (day.date() for day in cumulative.index[[0, -1]])
+    left_out = f"; {(end - last).days} days after that are left out (--until)" if end > last else ""
+    notes = [*notes, f"Days used: {first} to {last}{left_out}."]
     falls = np.argwhere(np.diff(cumulative, axis=0) < 0)
     if len(falls):
         named = [f"{cumulative.columns[c]} {cumulative.index[t + 1]:%Y-%m-%d}" for t, c in falls[:5]]
         where = ", ".join(named) + ", ..." * (len(falls) > 5)
-        notes += (f"Negative daily differences, which are kept as corrections of the source: {len(falls)} ({where}).",)
-    return CaseCounts(cumulative, source, simulated, notes)
+        notes.append(f"Negative daily differences, kept as corrections of the source: {len(falls)} ({where}).")
+    return CaseCounts(cumulative, source, simulated, tuple(notes))
 
 
 def _bad(path: Path, row: int, column: int, cell: str, why: str) -> BadInput:
@@ -252,6 +318,9 @@ def _read_day(cell: str) -> date | None:
 
 def _read_count(path: Path, row: int, column: int, cell: str) -> int:
     number = WHOLE_NUMBER.fullmatch(cell)
+    if DOUBTFUL.fullmatch(cell):
+        raise _bad(path, row, column, cell, f"may mean {cell.partition('.')[0]} or {cell.replace('.', ',')}: write "
+                   "whole numbers without a point")
     if number and len(number[1]) <= MOST_DIGITS:
         return int(number[1])
     if not cell:

@@ -43,7 +43,8 @@ def show(records: Iterable[dict | None], start: int, epochs: int, describe: Call
     """
     if console.is_terminal:
         columns = (TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"), TimeRemainingColumn(compact=True),
-                   BarColumn(16), TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)))
+                   TextColumn("left"), BarColumn(12),
+                   TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)))
         with Progress(*columns, console=console, expand=True) as bar:
             task = bar.add_task("", total=epochs, completed=start)
             for record in records:

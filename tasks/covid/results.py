@@ -36,8 +36,11 @@ def write_results(folder: RunFolder, options, data, forecast: Callable[[np.ndarr
     table = tomorrow(counts.new_cases, options.L, forecast)
     day = counts.new_cases.index[-1] + pd.Timedelta(days=1)
     svg, lacking = world_map(table, title=f"More new cases on {day:%Y-%m-%d} than the day before? {where}")
-    if lacking:
-        log(f"The world map has no shape for: {', '.join(lacking)}.")
+    unknown = table.loc[table["iso2"].isna(), "country"].tolist()
+    if unknown:
+        log(f"Not known as names of countries, and not on the world map: {', '.join(unknown)}.")
+    if without_shape := [country for country in lacking if country not in unknown]:
+        log(f"The world map has no shape for: {', '.join(without_shape)}.")
     majority = {name: metrics[name]["majority"] for name in ("train", "test")}
     figures = {
         "accuracy": accuracy_by_epoch(history, title=f"Accuracy: {where}", majority=majority),

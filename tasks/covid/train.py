@@ -51,8 +51,10 @@ class CovidOptions(RunOptions):
     """Days in a window."""
     csv: str = "auto"
     """A file of cumulative cases; "simulated"; or "auto": the data at hand, else a download, else simulated."""
+    daily: bool = False
+    """The file has the new cases of each day, not cumulative ones."""
     until: str = "2020-04-12"
-    """The last day that is used."""
+    """The last day that is used; a file without this date is used whole."""
     threshold: Annotated[float, between(float, -1, 0.9999)] = 0.5
     """Keep the countries whose correlation with some other country exceeds this."""
     split: Literal["time", "country", "random"] = "time"
@@ -127,7 +129,7 @@ class Data:
 def read(options: CovidOptions, log: Callable[[str], None] = print) -> CaseCounts:
     """Check the options and read the case counts; `log` takes a line for each thing that the user should know."""
     check_ranges(options)
-    counts = load_cases(options.csv, options.until, log)
+    counts = load_cases(options.csv, options.until, log, options.daily)
     for note in counts.notes:
         log(note)
     return counts

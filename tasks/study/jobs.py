@@ -64,6 +64,8 @@ class StudyOptions:
     """Train on a Dask cluster, tcp://host:port, whose scheduler and workers were started in a copy of this project."""
     csv: str = "auto"
     """A file of cumulative cases; "simulated"; or "auto": the data at hand, else a download, else simulated."""
+    daily: bool = False
+    """The file has the new cases of each day, not cumulative ones."""
     until: str = "2020-04-12"
     """The last day that is used."""
     images: str = "auto"
@@ -101,7 +103,7 @@ class Job:
 
 def sequence_jobs(options: StudyOptions, log: Callable[[str], None]) -> tuple[list[Job], Cases]:
     """The grid of the sequence study, and the case counts that all its runs share."""
-    common = covid.CovidOptions(csv=options.csv, until=options.until)
+    common = covid.CovidOptions(csv=options.csv, until=options.until, daily=options.daily)
     common = dataclasses.replace(common, epochs=common.epochs // QUICK_DIVISOR if options.quick else common.epochs)
     counts = covid.read(common, log)
     found = covid.prepare(common, counts, lambda line: None)

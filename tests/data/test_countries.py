@@ -54,3 +54,13 @@ def test_every_country_of_the_real_files_has_a_code_of_its_own(name: str) -> Non
     assert {country for country, code in codes.items() if code is None} == NO_COUNTRIES & set(countries)
     mapped = [code for code in codes.values() if code]
     assert len(set(mapped)) == len(mapped)
+
+
+@pytest.mark.parametrize("name, code", [
+    ("Gambia, The", "gm"), ("The Gambia", "gm"), ("Bahamas, The", "bs"), ("The United Kingdom", "gb"),
+    ("Iran (Islamic Republic of)", "ir"), ("Venezuela (Bolivarian Republic of)", "ve"), ("Ivory Coast", "ci"),
+    ("DR Congo", "cd"), ("Swaziland", "sz"), ("Macedonia", "mk"), ("US", "us"), ("UK", "gb"),
+    ("CA", None), ("IN", None), ("DE", None), ("GEO", None), ("World", None),
+])
+def test_common_spellings_are_known_and_codes_of_states_are_not(name, code):
+    assert iso2(name) == code

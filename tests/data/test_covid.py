@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from data import BadInput, covid
+from data.countries import iso2
 from data.download import DownloadError
 from tests.data.tables import PIVOT, SOURCE
 
@@ -209,10 +210,12 @@ def test_a_name_of_a_file_that_is_no_text_can_be_shown() -> None:
 
 
 def test_notes_tell_of_corrections_and_summed_provinces() -> None:
-    provinces, corrections = covid.read_cases(write(SOURCE)).notes
+    provinces, days, corrections = covid.read_cases(write(SOURCE)).notes
     assert "3 rows make 2 countries" in provinces
+    assert days == "Days used: 2020-01-30 to 2020-02-02."
     assert ": 1 (Korea, South 2020-02-02)." in corrections
-    assert covid.read_cases(write(PIVOT), until="2020-02-01").notes == ()
+    assert covid.read_cases(write(PIVOT), until="2020-02-01").notes == (
+        "Days used: 2020-01-30 to 2020-02-01; 1 days after that are left out (--until).",)
 
 
 def test_until_is_the_last_day_read() -> None:
@@ -225,9 +228,71 @@ def test_until_is_the_last_day_read() -> None:
             covid.load_cases(path, until=until)
 
 
-def test_a_file_that_starts_after_the_default_date_is_refused() -> None:
-    with pytest.raises(BadInput, match="2021-01-31 to 2021-02-02"):
-        covid.load_cases(write(PIVOT.replace("/20", "/21")))
+def test_a_file_that_starts_after_the_default_date_is_used_whole() -> None:
+    counts = covid.load_cases(write(PIVOT.replace("/20", "/21")))
+    assert (counts.cumulative.to_numpy() == COUNTS.to_numpy()).all()
+    assert "Days used: 2021-01-30 to 2021-02-02." in counts.notes
+
+
+# -- what people's files have, and must not be read wrongly without a word: made-up counts in tests/data/cases ---------
+
+CASES = Path(__file__).parent / "cases"
+
+
+def expected(name: str = "plain.csv") -> pd.DataFrame:
+    """Cumulative counts (T, C) as pandas reads them."""
+    table = pd.read_csv(CASES / name).drop(columns=["Province/State", "Lat", "Long"])
+    return table.groupby("Country/Region").sum().T
+
+
+def equal(counts: covid.CaseCounts, table: pd.DataFrame) -> bool:
+    return list(counts.cumulative.columns) == list(table.columns) and np.array_equal(counts.cumulative, table)
+
+
+def test_a_point_before_three_digits_is_refused_with_both_readings() -> None:
+    with pytest.raises(BadInput, match=r"row 2, column 6: '1.000' may mean 1 or 1,000: write whole numbers"):
+        covid.read_cases(CASES / "mini_thousand.csv")
+    for doubtful in ("12.345", "1.000.000"):
+        with pytest.raises(BadInput, match="may mean"):
+            covid.read_cases(write(PIVOT.replace("607", doubtful)))
+    for plain in ("607.0", "607.00", "607.", "607.0000"):
+        same(covid.read_cases(write(PIVOT.replace("607", plain))))
+
+
+@pytest.mark.parametrize("name, share", [("mini_daily.csv", 60), ("daily.csv", 37)])
+def test_daily_counts_are_refused_unless_they_are_said_to_be(name: str, share: int) -> None:
+    with pytest.raises(BadInput, match=f"{share} % of the counts .*look like daily counts.*--daily"):
+        covid.load_cases(CASES / name, until=None)
+    counts = covid.load_cases(CASES / name, until=None, daily=True)
+    assert equal(counts, expected(name).cumsum()) and any("added up" in note for note in counts.notes)
+
+
+def test_daily_counts_of_the_same_epidemic_give_the_cumulative_ones() -> None:
+    assert equal(covid.load_cases(CASES / "daily.csv", until=None, daily=True), expected())
+
+
+def test_a_total_of_all_is_left_out_and_others_are_told() -> None:
+    counts = covid.read_cases(CASES / "world_row.csv")
+    assert equal(counts, expected()) and counts.notes[0] == "World is the sum of all others and was left out."
+    counts = covid.read_cases(CASES / "sum_of_three.csv")
+    assert equal(counts, expected("sum_of_three.csv"))
+    assert counts.notes[0].startswith("threesum equals the sum of the rows Austria to ")
+    counts = covid.read_cases(CASES / "two_names.csv")
+    assert equal(counts, expected("two_names.csv"))
+    assert "One country under several names, which were kept apart: Cape Verde, Cabo Verde." in counts.notes
+    assert covid.read_cases(CASES / "plain.csv").notes == ("Days used: 2020-01-22 to 2020-03-01.",)
+
+
+def test_cells_after_the_last_day_are_not_looked_at() -> None:
+    counts = covid.load_cases(CASES / "mini_late.csv")
+    assert equal(counts, expected("mini_late.csv").iloc[:4])
+    assert "Days used: 2020-04-09 to 2020-04-12; 1 days after that are left out (--until)." in counts.notes
+    with pytest.raises(BadInput, match="'-1' is negative"):
+        covid.load_cases(CASES / "mini_late.csv", until="2020-04-13")
+
+
+def test_codes_of_states_colour_no_country() -> None:
+    assert [iso2(name) for name in covid.read_cases(CASES / "mini_codes.csv").cumulative] == [None] * 3
 
 
 @pytest.fixture

@@ -47,6 +47,9 @@ WRONG = {
     "factor 1.0005": (op(np.sin, lambda g, y, x: 1.0005 * g * np.cos(x)), X),
     "of something small": (lambda x: op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x))(x) * 1e-30, X),
     "of something small in a sum": (lambda x: 1 + 1e-4 * op(np.sin, lambda g, y, x: 1.001 * g * np.cos(x))(x), X),
+    "central differences have few digits": (op(lambda x: np.sin(3000 * x),
+                                               lambda g, y, x: g * 3000.1 * np.cos(3000 * x)), X),
+    "nan everywhere, value and gradient": (lambda x: x * np.nan, X),
     "sign": (op(np.cos, lambda g, y, x: g * np.sin(x)), X),
     "zero": (op(np.exp, lambda g, y, x: 0 * g), X),
     "nan": (op(np.exp, lambda g, y, x: g * np.where(x > 1, np.nan, y)), X),
@@ -86,6 +89,7 @@ RIGHT = {
     "0-d, two": (lambda x, y: x * nn.exp(y), np.array(0.3), np.array(1.5)),
     "small": (lambda x: nn.exp(x) * 1e-30, X),
     "large": (lambda x: nn.exp(x) * 1e30, X),
+    "central differences have few digits": (lambda x: nn.sin(3000 * x), X),
 }
 
 
@@ -337,6 +341,7 @@ NOT_ANALYTIC = {
     "clip": (lambda x: np.clip(x, -1, 1), lambda g, y, x: g, lambda g, y, x: g * (np.abs(x) < 1)),
     "clip of abs": (lambda x: np.clip(np.abs(x), 0.5, 1), lambda g, y, x: g * ((y > 0.5) & (y < 1)),
                     lambda g, y, x: g * np.sign(x) * ((y > 0.5) & (y < 1))),
+    "a little conj": (lambda x: x + 4e-4 * np.conj(x), lambda g, y, x: g * (1 - 4e-4), lambda g, y, x: g * (1 + 4e-4)),
     "angle": (lambda x: np.abs(x) + np.angle(x) * 0, lambda g, y, x: 0 * g, lambda g, y, x: g * np.sign(x)),
 }
 

@@ -242,6 +242,7 @@ def test_one_element_that_is_not_finite_shows():
     (lambda p, q: nn.RMSprop([p], alpha=-1), ValueError, "alpha"),
     (lambda p, q: nn.Adam([p], betas=(1, 0.9)), ValueError, "beta1 is from 0 to below 1, not 1"),
     (lambda p, q: nn.Adam([p], betas=(0.9, -0.1)), ValueError, "beta2"),
+    (lambda p, q: nn.Adam([p], betas=(0.9, 1)), ValueError, "beta2"),
     (lambda p, q: nn.AdamW([p], eps=-1e-8), ValueError, "eps"),
     (lambda p, q: nn.Adam([p], weight_decay=-1), ValueError, "weight_decay"),
     (lambda p, q: nn.SGD(p), TypeError, "a list, such as model.parameters"),
