@@ -1,6 +1,6 @@
 """Case counts from a file: the file is found and read, and every cell is checked.
 
-Read next: countries.py, from names to codes.
+Read next: dates.py, how the headings of days are read.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pandas as pd
 
 from data import BadInput, epidemic, shown
 from data.countries import iso2
+from data.dates import consecutive, read_day
 from data.download import DownloadError, fetch
 
 CACHE = Path(__file__).parent / "cache"
@@ -31,7 +32,12 @@ SOURCE_URL = (
     f"csse_covid_19_data/csse_covid_19_time_series/{SOURCE}"
 )
 LAST_DAY = "2020-04-12"
-NOT_DAYS = {"Province/State", "Country/Region", "Lat", "Long"}
+HEADINGS = {  # what the columns beside the days are called
+    "Province/State": {"province/state", "province_state", "province", "state"},
+    "Country/Region": {"country/region", "country_region", "country", "country name", "location"},
+    "Lat": {"lat", "latitude"},
+    "Long": {"long", "long_", "lon", "longitude"},
+}
 MOST_BYTES = 2**25  # 20 times the source's own file with all its days
 WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
 DOUBTFUL = re.compile(r"[0-9]{1,3}(\.[0-9]{3})+")  # a point before thousands, or before decimals?
@@ -96,10 +102,12 @@ def read_cases(path: str | Path, until: str | None = None, daily: bool = False) 
     """Case counts from a CSV file in either of two formats, told apart by content.
 
     pivot table   three header rows: names and dates; "sum" in every column; "Country/Region" alone
-    the source's  one header row: Province/State, Country/Region, Lat, Long, dates; provinces are summed
+    the source's  one header row: Province/State, Country/Region, Lat, Long, dates; provinces are summed. Other common
+                  headings will do (Country, Country_Region, ...), and only the country and the days are needed
 
-    UTF-8, or UTF-16 with its byte order mark; commas, semicolons or tabs; dates as 1/22/20, 1/22/2020 or
-    2020-01-22 in any order; "607.0" is 607.
+    UTF-8, or UTF-16 with its byte order mark; commas, semicolons or tabs; "607.0" is 607. Dates are 1/22/20, 1/22/2020
+    or 2020-01-22, in any order of the columns; or in other forms, as spreadsheets write them, if exactly one reading
+    makes the columns consecutive days.
     until   as in `load_cases`; None for all days. Cells of later days are not looked at
     daily   the counts are new cases, and are added up
 
@@ -112,15 +120,18 @@ def read_cases(path: str | Path, until: str | None = None, daily: bool = False) 
     """
     path = Path(path)
     rows = _read_rows(path)
-    header = rows[0]
-    if {"Province/State", "Country/Region"} <= set(header):
-        first, country, province = 1, header.index("Country/Region"), header.index("Province/State")
+    header = [next((name for name, others in HEADINGS.items() if cell.casefold() in others), cell) for cell in rows[0]]
+    if header[:1] == [""] and "Country/Region" in header:  # the index that pandas wrote
+        header, rows = header[1:], [row[1:] for row in rows]
+    if "Country/Region" in header:
+        first, country = 1, header.index("Country/Region")
+        province = header.index("Province/State") if "Province/State" in header else None
     elif header[:1] == [""] and len(rows) > 2 and rows[2][:1] == ["Country/Region"] and not any(rows[2][1:]):
         first, country, province = 3, 0, None
         header = ["Country/Region", *header[1:]]
     else:
         raise BadInput(
-            f"{path}: is in neither of the two formats of case counts: row 1 has Province/State and Country/Region, or "
+            f"{path}: is in neither of the two formats of case counts: row 1 has a heading Country/Region, or "
             "it begins with an empty cell and row 3 has Country/Region alone"
         )
     for number, row in enumerate(rows, start=1):
@@ -288,32 +299,26 @@ def _read_rows(path: Path) -> list[list[str]]:
 
 def _read_days(path: Path, header: list[str]) -> dict[date, int]:
     """The column of every day, in the order of the days."""
-    columns: dict[date | str, int] = {}
+    others = [column for column, cell in enumerate(header) if cell not in HEADINGS]
     for column, cell in enumerate(header):
-        heading = cell if cell in NOT_DAYS else _read_day(cell)
-        if heading is None:
-            raise _bad(path, 1, column, cell, "is not a date such as 1/22/20 or 2020-01-22")
-        if heading in columns:
+        if cell in HEADINGS and header.index(cell) < column:
             raise _bad(path, 1, column, cell, "repeats an earlier column")
-        columns[heading] = column
-    days = {day: columns[day] for day in sorted(columns.keys() - NOT_DAYS)}
-    if len(days) < 2:
-        raise BadInput(f"{path}, row 1: at least two columns of dates are needed, there are {len(days)}")
-    for day, following in itertools.pairwise(days):
+    if len(others) > 1 and (dates := consecutive([header[column] for column in others])):
+        return dict(zip(dates, others, strict=True))
+    columns: dict[date, int] = {}
+    for column in others:
+        day = read_day(header[column])
+        if day is None:
+            raise _bad(path, 1, column, header[column], "is not a date such as 1/22/20 or 2020-01-22")
+        if day in columns:
+            raise _bad(path, 1, column, header[column], "repeats an earlier column")
+        columns[day] = column
+    if len(columns) < 2:
+        raise BadInput(f"{path}, row 1: at least two columns of dates are needed, there are {len(columns)}")
+    for day, following in itertools.pairwise(sorted(columns)):
         if following - day != timedelta(days=1):
             raise BadInput(f"{path}, row 1: no column for the days between {day} and {following}")
-    return days
-
-
-def _read_day(cell: str) -> date | None:
-    for form in ("%m/%d/%y", "%Y-%m-%d", "%m/%d/%Y"):
-        try:
-            day = datetime.strptime(cell, form).date()
-        except ValueError:
-            continue
-        if 1900 <= day.year < 2100:
-            return day
-    return None
+    return {day: columns[day] for day in sorted(columns)}
 
 
 def _read_count(path: Path, row: int, column: int, cell: str) -> int:

@@ -114,7 +114,7 @@ DAMAGE = {
     "column of countries twice": (SOURCE, "Lat", "Country/Region", "row 1, column 3: 'Country/Region' repeats"),
     "column of countries missing": (SOURCE, "Country/Region", "Land", "neither of the two formats"),
     "column without a heading": (SOURCE, "Lat", "", "row 1, column 3: '' is not a date"),
-    "day before month": (PIVOT, "1/30/20", "30/1/20", "row 1, column 4: '30/1/20' is not a date"),
+    "day before month": (PIVOT, "1/30/20", "30/2/20", "row 1, column 4: '30/2/20' is not a date"),
     "day above the names": (PIVOT, ",Lat", "1/30/20,Lat", "neither of the two formats"),
     "column of something else": (PIVOT, "2/2/20", "total", "row 1, column 7: 'total' is not a date"),
     "means in place of sums": (PIVOT, "sum,sum\n", "sum,mean\n", "row 2, column 7: 'mean'"),
@@ -289,6 +289,18 @@ def test_cells_after_the_last_day_are_not_looked_at() -> None:
     assert "Days used: 2020-04-09 to 2020-04-12; 1 days after that are left out (--until)." in counts.notes
     with pytest.raises(BadInput, match="'-1' is negative"):
         covid.load_cases(CASES / "mini_late.csv", until="2020-04-13")
+
+
+@pytest.mark.parametrize("name", ["no_province", "country_heading", "underscores", "pandas_index", "excel_zh",
+                                  "excel_in", "excel_iso", "timestamps", "day_first", "german_dates"])
+def test_headings_and_dates_as_people_have_them_are_read_as_the_plain_file(name: str) -> None:
+    plain, counts = covid.read_cases(CASES / "plain.csv"), covid.read_cases(CASES / f"{name}.csv")
+    pd.testing.assert_frame_equal(counts.cumulative, plain.cumulative)
+    assert equal(counts, expected()) and counts.notes == plain.notes
+
+
+def test_one_heading_in_another_form_is_read_by_its_neighbours() -> None:
+    same(covid.read_cases(write(PIVOT.replace("1/30/20", "30/1/20"))))
 
 
 def test_codes_of_states_colour_no_country() -> None:
