@@ -29,7 +29,8 @@ def readings(cell: str) -> set[date]:
     the number of its last two digits.
     """
     found = set()
-    numbers = re.fullmatch(r"(\d\d?|[12]\d{3})[-/.](\d\d?)[-/.](\d\d?|[12]\d{3})([ T]\d{1,2}:\d{2}(:\d{2}(\.0+)?)?)?", cell)
+    time = r"([ T]\d{1,2}:\d{2}(:\d{2}(\.0+)?)?)?"
+    numbers = re.fullmatch(r"(\d\d?|[12]\d{3})[-/.](\d\d?)[-/.](\d\d?|[12]\d{3})" + time, cell)
     if not numbers:
         return found
     for parts in itertools.permutations(map(int, numbers.groups()[:3])):

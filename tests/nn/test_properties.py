@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -99,3 +100,99 @@ def test_random_graphs_against_forward_mode(steps, seed):
         size = sum(np.abs(dx * v).sum() for dx, v in zip(dxs, vs, strict=True))
         assert abs(sum((dx * v).sum() for dx, v in zip(dxs, vs, strict=True)) - forward) <= 1e-11 * (1 + size), name
     assert all(np.array_equal(y.data, copy) for y, copy in zip(values, copies, strict=True))
+
+
+# -- values and types are numpy's, for every dtype and rank -------------------------------------------------------
+
+DTYPES = ["bool", "int8", "uint8", "int32", "int64", "uint64", "float16", "float32", "float64"]
+FLOATS = ["float16", "float32", "float64"]
+SHAPES = [(), (0,), (5,), (2, 3), (2, 0, 3), (2, 3, 4)]
+UFUNCS = {"exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "tanh": np.tanh,
+          "sin": np.sin, "cos": np.cos, "abs": np.abs, "relu": lambda x: np.maximum(x, 0)}
+PAIRS = {"add": np.add, "mul": np.multiply, "div": np.divide, "maximum": np.maximum, "minimum": np.minimum}
+COMPOSED = {  # in float64
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "softplus": lambda x: np.log1p(np.exp(x)),
+    "silu": lambda x: x / (1 + np.exp(-x)), "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "gelu": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))}
+
+
+def drawn_numbers(shape, dtype, seed=0):
+    return (1 + np.random.default_rng(seed).integers(0, 7, shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UFUNCS)
+def test_an_op_of_one_argument_is_numpys(name, dtype):
+    for shape in SHAPES:
+        x = drawn_numbers(shape, dtype)
+        ours, theirs = getattr(nn, name)(Tensor(x)), np.asarray(UFUNCS[name](x))
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        assert np.array_equal(ours.data, theirs)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_an_op_of_two_arguments_is_numpys(name):
+    for a, b in itertools.product(DTYPES, DTYPES):
+        for left, right in [((2, 3), (3,)), ((), (2, 3)), ((5, 1), (1, 4)), ((0, 3), (3,))]:
+            x, y = drawn_numbers(left, a), drawn_numbers(right, b, 1)
+            ours, theirs = getattr(nn, name)(Tensor(x), Tensor(y)), np.asarray(PAIRS[name](x, y))
+            assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), (a, b)
+            assert np.array_equal(ours.data, theirs)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", COMPOSED)
+def test_an_activation_is_its_formula_in_the_dtype_of_its_argument(name, dtype):
+    for shape in SHAPES:
+        x = np.random.default_rng(0).uniform(-3, 3, shape).astype(dtype)
+        ours = getattr(nn, name)(Tensor(x))
+        assert (ours.dtype, ours.shape) == (np.dtype(dtype), shape)
+        np.testing.assert_allclose(ours.data.astype(float), COMPOSED[name](x.astype(float)),
+                                   rtol=20 * np.finfo(dtype).eps, atol=20 * np.finfo(dtype).eps)
+
+
+def reductions(values):
+    """(name, expected); the mean of nothing is nan, with numpy's warning, and left out."""
+    yield from (("none", values), ("sum", values.sum()))
+    if values.size:
+        yield "mean", values.mean()
+
+
+LOSSES = {
+    "mse_loss": lambda x, t: (x - t) ** 2, "l1_loss": lambda x, t: np.abs(x - t),
+    "huber_loss": lambda x, t: np.where(np.abs(x - t) <= 1, (x - t) ** 2 / 2, np.abs(x - t) - 0.5),
+    "binary_cross_entropy": lambda x, t: -t * np.log(x) - (1 - t) * np.log(1 - x),
+    "binary_cross_entropy_with_logits": lambda x, t: np.log1p(np.exp(x)) - x * t,
+    "gaussian_kl": lambda x, t: (x * x + np.exp(t) - 1 - t) / 2}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_its_formula_for_every_rank_and_reduction(name, dtype):
+    for shape in SHAPES:
+        rng = np.random.default_rng(0)
+        x, t = (rng.uniform(0.05, 0.95, shape).astype(dtype) for _ in range(2))
+        values = LOSSES[name](x.astype(float), t.astype(float))
+        for reduction, expected in reductions(values):
+            ours = getattr(nn, name)(Tensor(x), t, reduction=reduction)
+            assert ours.dtype == dtype and ours.shape == np.shape(expected)
+            np.testing.assert_allclose(ours.data.astype(float), expected, rtol=40 * np.finfo(dtype).eps,
+                                       atol=40 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (0, 4), (5, 4, 3), (2, 4, 3, 2)])
+def test_cross_entropies_are_their_formula(shape, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, shape).astype(dtype)
+    axis = min(1, len(shape) - 1)
+    target = rng.integers(0, 4, shape[:axis] + shape[axis + 1:])
+    wide = x.astype(float)
+    log_p = wide - np.log(np.exp(wide).sum(axis, keepdims=True))
+    values = -np.take_along_axis(log_p, np.expand_dims(target, axis), axis).squeeze(axis)
+    for reduction, expected in reductions(values):
+        for ours in (nn.cross_entropy(Tensor(x), target, reduction=reduction),
+                     nn.nll_loss(nn.log_softmax(Tensor(x), axis), target, reduction=reduction)):
+            assert ours.dtype == dtype and ours.shape == np.shape(expected)
+            np.testing.assert_allclose(ours.data.astype(float), expected, rtol=40 * np.finfo(dtype).eps)
