@@ -115,7 +115,7 @@ def _total(ys, weights, chosen=None):
 
 
 def _moved(inputs, i, step):
-    return [np.asarray(x + step) if j == i else x for j, x in enumerate(inputs)]  # 0-d + 0-d is no array
+    return [np.asarray(x + step) if j == i else x for j, x in enumerate(inputs)]  # a sum of 0-d arrays is a scalar
 
 
 def _complex_step(f, inputs, i, v, weights, chosen):

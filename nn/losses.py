@@ -1,8 +1,8 @@
 """Losses, and the reparameterization trick: stable formulas, each a row of the table.
 
 What they share: `reduction` is "mean" (over the elements; PyTorch's default), "sum" or "none". The names,
-arguments and values are PyTorch's (torch.nn.functional), down to the edges; where a value differs it is because
-PyTorch says nan and there is an answer, and the docstring says so. A target has the input's shape and is taken in the
+arguments and values are PyTorch's (torch.nn.functional), also at the edges. Where PyTorch returns nan although there is
+an answer, a loss returns the answer, and its docstring says so. A target has the input's shape and is taken in the
 input's dtype (PyTorch broadcasts, and promotes).
 
 Read next: module.py.
@@ -38,7 +38,7 @@ def _like(target, x, name):
 
 
 def _times(weight, x):
-    """weight * x, where 0 * inf is 0: what has no weight does not count."""
+    """weight * x, but 0 where the weight is 0, also if x is infinite."""
     return np.multiply(weight, x, where=weight != 0, out=np.zeros_like(x))
 
 
@@ -78,7 +78,7 @@ def _one_hot(target, x, ignore_index, name):
     hot = (target == np.arange(K).reshape(K, *[1] * (x.ndim - 1))) & counts
     number = np.count_nonzero(counts)
     if np.count_nonzero(hot) != number:
-        raise ValueError(f"{name}: a target is no class 0 to {K - 1}, nor ignore_index {ignore_index}")
+        raise ValueError(f"{name}: a target is neither a class 0 to {K - 1} nor ignore_index {ignore_index}")
     return hot, counts, number
 
 
@@ -98,7 +98,7 @@ def cross_entropy(logits: Tensor, target, weight=None, ignore_index: int = -100,
     w[target]; if all are ignored it is nan, and so is its gradient (PyTorch's gradient: 0). A logit of +inf takes all
     the probability (PyTorch: nan); logits all at -inf share it evenly, and one of -inf costs nothing where q is 0
     (PyTorch: nan for both).
-    ValueError for a class that is none, or shapes that do not fit.
+    ValueError for a target that is not a class, or shapes that do not fit.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing}")
@@ -258,7 +258,7 @@ def gaussian_kl(mean: Tensor, log_var: Tensor, reduction: str = "mean") -> Tenso
 
         KL = (mean^2 + exp(log_var) - 1 - log_var) / 2
 
-    mean, log_var: of one shape, e.g. (N, Z). Mind the reduction: the evidence bound of an image takes the *sum*
+    mean, log_var: of one shape, e.g. (N, Z). Note the reduction: the evidence bound of an image takes the *sum*
     over its Z latents. Kingma & Welling 2014, "Auto-Encoding Variational Bayes", appendix B.
     """
     return _reduce(_gaussian_kl(mean, _like(log_var, mean, "gaussian_kl")), reduction)

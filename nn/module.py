@@ -111,7 +111,7 @@ class Module:
         for name in (name for name in own if name in state):
             array = np.asarray(state[name])
             if array.dtype.kind not in "fiub":
-                raise ValueError(f"state_dict does not fit: {name} is no array of real numbers")
+                raise ValueError(f"state_dict does not fit: {name} is not an array of real numbers")
             if array.shape != own[name].shape:
                 raise ValueError(f"state_dict does not fit: {name} is {array.shape}, the model's is {own[name].shape}")
             shared[name] = array.astype(own[name].dtype)
@@ -132,13 +132,13 @@ class Module:
     def load(self, path: str | os.PathLike, strict: bool = True) -> None:
         """Read the parameters from a safetensors file, also one that PyTorch wrote: names and shapes are the same.
 
-        ValueError for a file that is none, or that has a type that numpy does not have (bfloat16), and what
+        ValueError for a file in another format, or with a type that numpy does not have (bfloat16), and what
         `load_state_dict` raises; all with the name of the file.
         """
         try:
             arrays = safetensors.numpy.load_file(path)
         except safetensors.SafetensorError as error:
-            raise ValueError(f"{path}: is no safetensors file: {error}") from None
+            raise ValueError(f"{path}: is not a safetensors file: {error}") from None
         except TypeError as error:
             raise ValueError(f"{path}: {error} by numpy: save it as float32") from None
         try:

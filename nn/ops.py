@@ -1,7 +1,7 @@
 """The table of derivatives: every other primitive, one row each, and below it what is composed of them.
 
 In a vjp, g is the gradient of the result y. A comparison gives an array of booleans, for Tensors as for arrays,
-and is a constant to a derivative.
+and counts as a constant in a derivative.
 
 Gradients at nan and infinity follow the formula, and some of PyTorch's gradients are not the same: a nan has gradient 0
 in relu, maximum and minimum (PyTorch: the whole of it); nan ** 0 has nan (PyTorch: 0), 0 ** b with b < 0 has nan in b
@@ -140,7 +140,7 @@ def _inside(widths, shape):
 
 
 def _linear(x, weight, bias):
-    """x W^T + b:  x (N, I), W (O, I), b (O,) -> (N, O). The bias is added in place: nobody needs the product alone."""
+    """x W^T + b:  x (N, I), W (O, I), b (O,) -> (N, O). The bias is added in place: the product is not used."""
     y = x @ weight.T
     return np.add(y, bias, out=y if y.dtype == np.result_type(y, bias) else None)
 

@@ -92,7 +92,7 @@ class Optimizer:
         self.references = self._references()
 
     def _references(self):
-        """How often each gradient is referred to, `p.grad` apart: once more if someone keeps it."""
+        """The number of references to each gradient, without `p.grad`: one more if someone keeps it."""
         return [sys.getrefcount(grad) - (p.grad is grad)
                 for p, (_, grad) in zip(self.parameters, self.views, strict=True)]
 
@@ -128,7 +128,7 @@ class Optimizer:
         for p in self.parameters:
             p.grad = None
         if self._references() != self.references:
-            self._make_views()  # someone keeps a gradient: it is not overwritten
+            self._make_views()  # someone keeps a gradient, which must not be overwritten
 
     def step(self) -> None:
         """Change the parameters according to their gradients."""

@@ -73,7 +73,7 @@ def classifier_loss(cell, np, loop, p, xs, hot, h0):
 
 
 def vae_loss(np, loop, p, x, noise):
-    """Negative ELBO, in nats an image."""
+    """Negative ELBO, in nats per image."""
     h = np.maximum(linear(p, "encoder", x), ZERO)
     mean, log_var = linear(p, "mean", h), linear(p, "log_var", h)
     z = mean + np.exp(HALF * log_var) * noise

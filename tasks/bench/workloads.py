@@ -1,8 +1,8 @@
 """The work that the bench measures: its data, how `nn` does it, and what it takes at the very least.
 
 All is float32. A work gives its parameters (by nn's names, which are PyTorch's) and its inputs, the same in every
-process; `ours` is the step as the studies take it. The floor counts what no implementation in numpy gets round:
-the matrix products, by shape, and the transcendental functions, by element.
+process; `ours` is the step as the studies take it. The floor is what every implementation in numpy needs: the
+matrix products, by shape, and the transcendental functions, by element.
 
 Read next: peers.py, the same work in PyTorch, JAX, autograd and MyGrad.
 """
@@ -127,7 +127,7 @@ class Autoencoder:
 
 @dataclass(frozen=True)
 class Chain:
-    """x * a + b, and so on, over a few elements: nothing but what the engine itself costs. No Adam.
+    """x * a + b, again and again, over a few elements: the cost of the engine itself, without Adam.
 
     x, a and b all need a gradient. The floor is the same numpy calls without an engine.
     """
@@ -236,7 +236,7 @@ def floor(work: Work, threads: int = 1) -> float:
 
 
 def shortest(function: Callable[[], object], seconds: float = 0.03) -> float:
-    """Seconds of a call: the least of five short runs or more, since whatever disturbs a run makes it longer."""
+    """Seconds per call: the minimum of at least five short runs, since every disturbance makes a run longer."""
     function()
     began, best, calls, runs = time.perf_counter(), float("inf"), 1, 0
     while runs < 5 or time.perf_counter() - began < seconds:

@@ -75,9 +75,10 @@ BASELINE_DASHES = {"one-line rule": (0, (5, 2)), "logistic regression": (0, (1, 
 
 
 def curves(runs: list[Run], cell: str, L: int, quantity: Literal["accuracy", "loss"], split: str) -> Figure:
-    """Training and test by epoch for one cell and one L: the mean over the seeds, in a band from least to most.
+    """Training and test by epoch for one cell and one L: the mean over the seeds, in a band from minimum to maximum.
 
-    Needs a run of that cell, L and split. The first tenth of the epochs may leave the axis: it would flatten the rest.
+    Needs a run of that cell, L and split. The first tenth of the epochs may be outside the axis, as it would flatten
+    the rest.
     """
     chosen = [run for run in _of(runs, cell, split) if run.config["L"] == L]
     figure, axes = canvas(f"{cell.upper()}, L = {L}, {_where(chosen, split)}", (WIDTH, HEIGHT))
@@ -115,8 +116,8 @@ def curves_by_length(runs: list[Run], cell: str, quantity: Literal["accuracy", "
 
 def scores_over_length(runs: list[Run], quantity: Literal["accuracy", "balanced_accuracy", "roc_auc", "log_loss"],
                        split: str) -> Figure:
-    """What the test set says of every cell and L: the mean over the seeds with bars from least to most, beside what is
-    simple. The bars of one L stand a little apart so that none hides another. Needs a run of that split.
+    """Test scores of every cell and L: the mean over the seeds with bars from minimum to maximum, and the baselines.
+    The bars of one L are a little apart so that none hides another. Needs a run of that split.
     """
     chosen = [run for run in runs if run.config["split"] == split]
     table = scores(chosen)
@@ -151,7 +152,7 @@ def scores_over_length(runs: list[Run], quantity: Literal["accuracy", "balanced_
 def elbo_by_weight(runs: list[Run]) -> Figure:
     """The negative ELBO by epoch for each weight of the KL term; in it the weight is 1, whatever was optimised.
 
-    The first tenth of the epochs may leave the axis: it would flatten the rest. Needs a run.
+    The first tenth of the epochs may be outside the axis, as it would flatten the rest. Needs a run.
     """
     figure, axes = canvas(f"Learning curves, {_source(runs)}", (WIDTH, HEIGHT + 0.7))
     drawn = []
@@ -172,9 +173,9 @@ def elbo_by_weight(runs: list[Run]) -> Figure:
 
 
 def terms_by_weight(runs: list[Run]) -> Figure:
-    """What the two terms of the negative ELBO are on the test images: a point a weight. Needs a run.
+    """The two terms of the negative ELBO on the test images, a point for each weight. Needs a run.
 
-    Their sum is the same along the line, which goes through the best; elsewhere it is more by the distance upwards.
+    Along the line their sum is that of the best weight; above it the sum is larger by the vertical distance.
     """
     figure, axes = canvas(f"The two terms of the negative ELBO, {_source(runs)}", (WIDTH, HEIGHT + 0.7))
     for run in runs:
@@ -272,12 +273,12 @@ def _curves(axes: Axes, runs: list[Run], quantity: str, points: int) -> pd.DataF
 
 
 def _thin(values: pd.DataFrame, points: int) -> pd.DataFrame:
-    """At most so many rows, evenly spaced, the first and the last among them."""
+    """At most `points` rows, evenly spaced, the first and the last among them."""
     return values.iloc[np.linspace(0, len(values) - 1, min(points, len(values))).round().astype(int)]
 
 
 def _scale(axes: Axes, drawn: pd.DataFrame) -> None:
-    """Make room for what was drawn, a row a point, but for the first tenth, which would flatten the rest."""
+    """Set the vertical axis to what was drawn, a row per point, but without the first tenth, which is far off."""
     later = drawn.iloc[len(drawn) // 10:]
     least, most = later.min(axis=None), later.max(axis=None)
     margin = 0.06 * (most - least) or 0.01

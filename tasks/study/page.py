@@ -137,7 +137,7 @@ def strip(png: bytes, rows: slice, size: int) -> dict:
 
 
 def mean(values: pd.Series, digits: int = 1, scale: float = 100) -> str:
-    """The mean over the seeds, in per cent unless told otherwise: "57.1"; a dash where there is no value."""
+    """The mean over the seeds, in per cent by default: "57.1"; a dash where there is no value."""
     return fixed(scale * values.mean(), digits).replace("nan", "–")
 
 

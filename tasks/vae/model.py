@@ -16,7 +16,7 @@ import nn
 
 @dataclass(frozen=True)
 class Layout:
-    """How an image (size, size, C) becomes what the model takes: one row of all its numbers, or one row per channel."""
+    """How an image (size, size, C) becomes the input of the model: one row of numbers, or one per channel."""
 
     size: int
     channels: int

@@ -43,7 +43,7 @@ FORWARD = {
                  "sample of (3, 2), (3, 2), (3, 2)"),
     "in a layer": (lambda x: linear(nn.exp(x)), HUGE, "exp of (3, 2)"),
     "behind a layer": (lambda x: nn.log(layer(nn.LSTM, x)[0] * 0), ONE, "log of (3, 4, 5)"),
-    "a data batch": (lambda x: x * WRONG, ONE, "multiply of (3, 2), (3, 2), whose argument 1 already is not finite"),
+    "a data batch": (lambda x: x * WRONG, ONE, "multiply of (3, 2), (3, 2), whose argument 1 is not finite already"),
     "a parameter": (lambda x: linear(x, bias=np.inf), ONE, "a parameter or an input of shape (4,)"),
     "an input": (nn.exp, WRONG, "a parameter or an input of shape (3, 2)"),
     "nothing done": (lambda x: x, WRONG, "a parameter or an input of shape (3, 2)"),
@@ -62,7 +62,7 @@ def test_a_result_that_is_not_finite(case):
 def test_a_fused_layer_of_several_results_is_named_by_itself(kind, name):
     for result in layer(kind, Tensor(WRONG)):
         found = find_anomaly(nn.sum(result))
-        assert found.startswith(f"{name} of (3, 4, 2), (3, 5), ") and found.endswith("argument 0 already is not finite")
+        assert found.startswith(f"{name} of (3, 4, 2), (3, 5), ") and found.endswith("argument 0 is not finite already")
 
 
 explode = nn.op(np.positive, lambda g, y, x: g * np.float32(3e38))

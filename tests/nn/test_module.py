@@ -265,10 +265,10 @@ def test_sequential_is_a_sequence():
 
 
 @pytest.mark.parametrize("spoil, error", [
-    (lambda state: state | {"bias": None}, "bias is no array"),
-    (lambda state: state | {"bias": np.array(["a", "b"])}, "bias is no array"),
+    (lambda state: state | {"bias": None}, "bias is not an array"),
+    (lambda state: state | {"bias": np.array(["a", "b"])}, "bias is not an array"),
     (lambda state: state | {"bias": np.zeros(3)}, "bias is .3,."),
-    (lambda state: state | {"bias": np.zeros(2, complex)}, "bias is no array"),
+    (lambda state: state | {"bias": np.zeros(2, complex)}, "bias is not an array"),
 ])
 def test_a_state_with_a_bad_array_changes_nothing(spoil, error):
     layer, other = nn.Linear(3, 2), nn.Linear(3, 2)

@@ -85,7 +85,7 @@ def test_what_is_no_safetensors_file_is_refused_and_not_run(damaged):
     model = all_layers.Everything()
     before = model.state_dict()
     Path("model.safetensors").write_bytes(damaged)
-    with pytest.raises(ValueError, match="model.safetensors: is no safetensors file"):
+    with pytest.raises(ValueError, match="model.safetensors: is not a safetensors file"):
         model.load("model.safetensors")
     assert not Path("bang").exists()
     assert all(np.array_equal(before[name], a) for name, a in model.state_dict().items())
