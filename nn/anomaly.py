@@ -1,4 +1,4 @@
-"""Which op made the first nan or inf? The graph of a loss still holds every value, so it can be searched afterwards, and
+"""Which op made the first nan or inf? The graph of a loss still holds every value, so it can be searched later, and
 training pays nothing for it.
 
 Read next: gradcheck.py, for gradients that are finite and wrong.
