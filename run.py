@@ -30,7 +30,7 @@ from rich.console import Console
 from data import BadInput
 from tasks import gradcheck
 from tasks.bench import command as bench
-from tasks.common.run_folder import Interrupted
+from tasks.common.run_folder import STOP_SIGNALS, Interrupted
 from tasks.common.training import Diverged
 from tasks.covid import train as covid
 from tasks.study import command as study
@@ -108,5 +108,8 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, ready)
+    for number in STOP_SIGNALS[1:]:  # SIGTERM and SIGHUP stop as Ctrl-C does
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     sys.stdout.reconfigure(errors="backslashreplace")  # a name may contain characters the terminal cannot show
     sys.exit(main(sys.argv[1:]))

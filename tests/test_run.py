@@ -164,6 +164,30 @@ runpy.run_path({str(RUN)!r}, run_name="__main__")"""
     assert done.stderr == NOTHING and not OUT.exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_save_and_say_how_to_go_on(studies, number):
+    command = [*studies["covid"], "--epochs", "1000000"]
+    process = subprocess.Popen([sys.executable, RUN, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    while "train loss" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error == WAIT + goes_on(command)
+    assert list(OUT.iterdir()) == [CHECKPOINT]
+
+
+def test_a_signal_that_is_ignored_stays_ignored(studies):
+    """Under nohup a run goes on when the terminal is closed."""
+    process = subprocess.Popen([sys.executable, RUN, *studies["covid"]], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    while "train loss" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0 and error == "" and (OUT / "metrics.json").exists()
+
+
 def slow_steps():
     def step(self):
         print("a step")

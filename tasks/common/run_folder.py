@@ -8,6 +8,7 @@ Read next: files.py, how files are written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -28,6 +29,9 @@ import safetensors.numpy
 from data import BadInput
 from tasks.common.files import as_json, write, write_all
 from tasks.common.training import Diverged, TrainingState
+
+# Ctrl-C, `kill`, and the end of the terminal, where the system has them
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -95,11 +99,11 @@ class RunFolder:
         return self.path / "checkpoint.safetensors"
 
     def _saved(self) -> dict:
-        """What the checkpoint says about itself: {"config": ..., "rng": ..., "columns": ..., "step": ...}."""
+        """The metadata of the checkpoint: {"config": ..., "rng": ..., "columns": ..., "step": ..., "sha256": ...}."""
         try:
             with safetensors.safe_open(self.checkpoint, "numpy") as file:
                 saved = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            if missing := {"config", "rng", "columns", "step"} - saved.keys():
+            if missing := {"config", "rng", "columns", "step", "sha256"} - saved.keys():
                 raise ValueError(f"without {', '.join(sorted(missing))}")
         except (safetensors.SafetensorError, OSError, ValueError) as error:
             raise BadInput(f"{self.checkpoint}: is damaged ({error}): --overwrite starts again") from None
@@ -121,6 +125,8 @@ class RunFolder:
             log(f"There is no checkpoint in {self.path}: starting from the beginning.")
             return
         saved, arrays = self._saved(), safetensors.numpy.load_file(self.checkpoint)
+        if saved.pop("sha256") != digest(saved, arrays):
+            raise BadInput(f"{self.checkpoint}: is damaged (its content has another SHA-256): --overwrite starts again")
         groups = {group: {name.removeprefix(group): array for name, array in arrays.items() if name.startswith(group)}
                   for group in ("model.", "optimizer.", "history.")}
         try:
@@ -139,8 +145,8 @@ class RunFolder:
         """Run the generator `records`, which is `train(state, ...)` or passes on what that yields, to its end, and
         return the history as a table. The state is saved every so many seconds, and at the end.
 
-        On the first Ctrl-C the current step is finished, the state is saved, and Interrupted is raised. The second
-        Ctrl-C stops at once and leaves the last checkpoint as it is.
+        On the first Ctrl-C, SIGTERM or SIGHUP the current step is finished, the state is saved, and Interrupted is
+        raised. The second stops at once and leaves the last checkpoint as it is.
         """
         written = time.monotonic()
         # closing: the progress bar is gone before anything else is printed
@@ -166,6 +172,7 @@ class RunFolder:
         arrays |= {f"history.{name}": table[name].to_numpy() for name in table}
         if wrong := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
             raise Diverged(f"after epoch {len(table)}, step {state.step}: not finite: {', '.join(wrong)}")
+        metadata["sha256"] = digest(metadata, arrays)  # the format itself has no checksum
         metadata = {key: json.dumps(value) for key, value in metadata.items()}
         write(self.checkpoint, safetensors.numpy.save(arrays, metadata))
 
@@ -175,6 +182,15 @@ class RunFolder:
         """
         write_all(self.path, {**files, **run_files(self.config, metrics)}, mark="metrics.json")
         self.checkpoint.unlink(missing_ok=True)
+
+
+def digest(metadata: dict, arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 of all names, types, shapes and bytes of a checkpoint."""
+    content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(arrays):
+        content.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        content.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return content.hexdigest()
 
 
 def run_files(config: dict, metrics: dict) -> dict[str, str]:
@@ -187,7 +203,9 @@ def run_files(config: dict, metrics: dict) -> dict[str, str]:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[list]:
-    """Inside, the first Ctrl-C is only added to the list that is yielded; the second is the usual KeyboardInterrupt."""
+    """Inside, the first Ctrl-C, or another signal to stop, is only added to the list that is yielded; the second is the
+    usual KeyboardInterrupt.
+    """
     interrupts = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield interrupts
@@ -199,8 +217,12 @@ def _deferred_interrupt() -> Iterator[list]:
         interrupts.append(number)
         print("\nStopping after this step; Ctrl-C again stops now.", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, defer)
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    for number in heard:
+        signal.signal(number, defer)
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in heard:
+            signal.signal(number, before[number])

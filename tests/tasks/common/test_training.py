@@ -253,7 +253,7 @@ def test_an_old_run_stays_until_the_new_one_is_finished(tmp_path, capsys):
     lambda data: save({"model.0.weight": np.zeros(3)}),
     lambda data: save(load(data), {"config": "x"}),
     *(lambda data, key=key: save(load(data), {k: v for k, v in metadata(data).items() if k != key})
-      for key in ("config", "rng", "columns", "step")),
+      for key in ("config", "rng", "columns", "step", "sha256")),
     *(lambda data, name=name: save({k: v for k, v in load(data).items() if k != name}, metadata(data))
       for name in ("model.0.weight", "optimizer.steps", "optimizer.mean", "history.epoch")),
     lambda data: save(load(data) | {"model.2.weight": np.zeros((1, 6), np.float32)}, metadata(data)),
@@ -271,6 +271,29 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path, capsys, spoil)
     refused("checkpoint.safetensors: (is damaged|does not fit) .*: --overwrite starts again", run, resume=True)
     again, _ = fit(RunFolder(run, {"x": 1}, overwrite=True), 5)
     assert all(np.array_equal(again[name], straight[name]) for name in straight)
+
+
+def test_no_flipped_bit_of_a_checkpoint_is_trained_from(tmp_path, capsys):
+    straight = fit(RunFolder(tmp_path / "straight", {"x": 1}), 5)[0]
+    stopped(tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    whole, harmless = checkpoint.read_bytes(), 0
+    rng = np.random.default_rng(0)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    places = [*rng.integers(0, 64, 20), *rng.integers(64, 8 * header, 150),
+              *rng.integers(8 * header, 8 * len(whole), 150)]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        checkpoint.write_bytes(flipped)
+        try:
+            again, _ = fit(RunFolder(tmp_path / "run", {"x": 1}, resume=True), 5)
+        except BadInput as error:
+            assert "checkpoint.safetensors" in str(error) or "--resume: the run in" in str(error)
+            continue
+        harmless += 1  # a blank in the header, say
+        assert all(np.array_equal(again[name], straight[name]) for name in straight)
+    assert harmless < 20
 
 
 def metadata(data):
