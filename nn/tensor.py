@@ -118,20 +118,22 @@ def op(value: Callable, *vjps: Callable) -> Callable:
 
     @functools.wraps(value, updated=())
     def differentiable(*args, **kwargs):
-        if ufunc and kwargs:
+        if kwargs and ufunc:
             raise TypeError(f"{name} takes no keyword argument {next(iter(kwargs))!r}")
         arrays, parents, lifted, tracked = [], [], False, False
         for x in args:
             if isinstance(x, Tensor):
                 lifted = True
-                tracked = tracked or x.requires_grad
                 arrays.append(x.data)
-                parents.append(x if x.requires_grad else None)
+                if x.requires_grad:
+                    tracked = True
+                    parents.append(x)
+                    continue
             else:
                 arrays.append(x)
-                parents.append(None)
+            parents.append(None)
         try:
-            y = value(*arrays, **kwargs)
+            y = value(*arrays, **kwargs) if kwargs else value(*arrays)
         except (ValueError, IndexError) as error:
             shapes = " and ".join(str(np.shape(x)) for x in arrays[:max(1, len(vjps))])
             raise type(error)(f"{name} of {shapes}: {error}") from None
