@@ -21,6 +21,7 @@ import contextlib
 import difflib
 import io
 import itertools
+import os
 import shlex
 import warnings
 
@@ -111,5 +112,7 @@ if __name__ == "__main__":
     for number in STOP_SIGNALS[1:]:  # SIGTERM and SIGHUP stop as Ctrl-C does
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+    if sys.stdout is None:  # closed, as by `>&-`
+        sys.stdout = open(os.devnull, "w")
     sys.stdout.reconfigure(errors="backslashreplace")  # a name may contain characters the terminal cannot show
     sys.exit(main(sys.argv[1:]))

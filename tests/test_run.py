@@ -7,6 +7,7 @@ import itertools
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -246,6 +247,17 @@ def test_the_same_seed_gives_the_same_bytes_elsewhere(studies, study):
     there = results(Path("elsewhere", "out"))
     assert here.pop("config.json") != there.pop("config.json")  # the data have another name
     assert here == there
+
+
+def test_a_closed_output_is_no_traceback_and_the_home_folder_is_meant(studies):
+    """A `~` behind `--out=` is left alone by the shell."""
+    home = Path("home")
+    home.mkdir()
+    command = [argument for argument in studies["covid"] if argument not in ("--out", "out")]
+    done = subprocess.run(f"{shlex.join([sys.executable, str(RUN), *command])} --out='~/out' >&-", shell=True,
+                          stderr=subprocess.PIPE, text=True, env=os.environ | {"HOME": str(home.resolve())})
+    assert done.returncode == 0 and done.stderr == ""
+    assert (home / "out" / "metrics.json").exists() and not Path("~").exists()
 
 
 def test_gradcheck_prints_its_table():

@@ -291,8 +291,9 @@ def chart(rows: list[dict], where: dict) -> Figure:
 
 def run(options: BenchOptions, console: Console) -> bool:
     """Measure, print, write. False if a library computes something else; BadInput for --out."""
-    if options.out.exists() and not options.out.is_dir():
-        raise BadInput(f"--out: {options.out} is a file, not a folder")
+    out = options.out.expanduser()  # the shell leaves the ~ of --out=~/x alone
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"--out: {out} is a file, not a folder")
     log = log_to(console)
     works = [work for work in WORKS if work.part in options.only]
     sizes = [work for work in GROWTH if work.part in options.only]
@@ -324,10 +325,10 @@ def run(options: BenchOptions, console: Console) -> bool:
         curve.append(growth(work))
     if rows:
         console.print(ratio_table(rows))
-        write(options.out / "bench.png", png(chart(rows, where)))
+        write(out / "bench.png", png(chart(rows, where)))
     if curve:
         console.print(growth_table(curve))
     results = {"machine": where, "pairs": PAIRS, "rows": rows, "growth": curve}
-    write(options.out / "bench.json", as_json(results))
-    log(f"{'bench.json and bench.png are' if rows else 'bench.json is'} in {options.out}/")
+    write(out / "bench.json", as_json(results))
+    log(f"{'bench.json and bench.png are' if rows else 'bench.json is'} in {out}/")
     return True

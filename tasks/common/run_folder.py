@@ -58,7 +58,8 @@ class RunFolder:
     overwrite: bool = False
 
     def __post_init__(self):
-        path, unfinished = self.path, self.checkpoint.exists()
+        self.path = path = self.path.expanduser()  # the shell leaves the ~ of --out=~/x alone
+        unfinished = self.checkpoint.exists()
         if self.resume and self.overwrite:
             raise BadInput("--resume continues a run and --overwrite starts again: choose one")
         if os.path.lexists(path) and not path.is_dir():

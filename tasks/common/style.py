@@ -53,7 +53,7 @@ def set_epochs(axes: Axes) -> None:
     """The horizontal axis of a learning curve: whole epochs, few ticks."""
     axes.set_xlabel("epoch")
     axes.margins(x=0.01)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def marker(points: int) -> str | None:

@@ -77,6 +77,7 @@ def run(options: StudyOptions, console: Console) -> bool:
     """
     log, began = log_to(console), time.monotonic()
     check_ranges(options)
+    options = dataclasses.replace(options, out=options.out.expanduser())  # the shell leaves the ~ of --out=~/x alone
     check_folder(options.out)  # first, as drawing faces takes a while
     sequences, cases = ([], None) if options.only == "vae" else sequence_jobs(options, log)
     images = [] if options.only == "covid" else image_jobs(options, log)
