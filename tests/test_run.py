@@ -169,7 +169,7 @@ runpy.run_path({str(RUN)!r}, run_name="__main__")"""
 def test_other_signals_save_and_say_how_to_go_on(studies, number):
     command = [*studies["covid"], "--epochs", "1000000"]
     process = subprocess.Popen([sys.executable, RUN, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))  # not as under nohup
+                               text=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))  # nohup ignores it
     while "train loss" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(number)
