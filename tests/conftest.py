@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import nn
+
+if sys.platform == "win32":  # they need forks, POSIX signals and a pseudo-terminal
+    collect_ignore = ["test_run.py", "test_crash.py", "test_bad_input.py"]
 
 
 @pytest.fixture(autouse=True)
