@@ -1,5 +1,6 @@
 """A deep-learning library from nothing but numpy. In the order in which to read it:
 
+    recording.py   the switch that no_grad turns off
     tensor.py      what an op is, the Tensor, and the ops of Python's operators
     backward.py    the walk back through a graph
     ops.py         the table of derivatives
@@ -18,7 +19,8 @@
 
 __version__ = "0.2.0"
 
-from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, no_grad, op, pow,
+from nn.recording import no_grad
+from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, op, pow,
                        reshape, scatter, sub, sum, swapaxes)
 from nn.ops import (abs, argmax, clip, concatenate, cos, cumsum, einsum, elu, exp, expm1, gelu, leaky_relu, linear,
                     log1p, log_softmax, logsumexp, max, maximum, mean, min, minimum, norm, pad, prod, relu, sigmoid,

@@ -9,7 +9,8 @@ import functools
 from collections.abc import Callable
 
 from nn.backward import Node
-from nn.tensor import Tensor, recording, result
+from nn.recording import recording
+from nn.tensor import Tensor, result
 
 
 def fused(composed: str) -> Callable:

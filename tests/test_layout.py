@@ -35,12 +35,13 @@ PICTURE_OF_TASKS = {
 # What each file of nn may import of nn.
 PICTURE_OF_NN = {
     "backward": set(),
-    "tensor": {"backward"},
+    "recording": set(),
+    "tensor": {"backward", "recording"},
     "ops": {"tensor"},
     "losses": {"tensor", "ops"},
     "module": {"tensor"},
     "cells": {"tensor", "ops", "module"},
-    "fused": {"backward", "tensor"},
+    "fused": {"backward", "recording", "tensor"},
     "memory": set(),
     "sequence": {"fused", "memory"},
     "layers": {"tensor", "ops", "module", "sequence"},
