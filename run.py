@@ -34,6 +34,8 @@ from tasks.bench import command as bench
 from tasks.common.run_folder import STOP_SIGNALS, Interrupted
 from tasks.common.training import Diverged
 from tasks.covid import train as covid
+from tasks.exercise import command as exercise
+from tasks.explain import command as explain
 from tasks.study import command as study
 from tasks.study.jobs import StudyOptions
 from tasks.vae import train as vae
@@ -44,6 +46,8 @@ COMMANDS = {
     "study": (StudyOptions, study.run),
     "gradcheck": (gradcheck.GradcheckOptions, gradcheck.run),
     "bench": (bench.BenchOptions, bench.run),
+    "explain": (explain.ExplainOptions, explain.run),
+    "exercise": (exercise.ExerciseOptions, exercise.run),
 }
 
 

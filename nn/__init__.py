@@ -14,6 +14,7 @@
     optim.py       SGD, RMSprop, Adam, AdamW, clipping, schedules
     batches.py     a data set in batches
     anomaly.py     which op made the first nan?
+    draw.py        a picture of a graph
     gradcheck.py   is this gradient right?
 """
 
@@ -36,4 +37,5 @@ from nn.optim import (SGD, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, cli
                       linear_warmup, step_decay)
 from nn.batches import batches
 from nn.anomaly import find_anomaly
+from nn.draw import draw
 from nn.gradcheck import GradientError, gradcheck

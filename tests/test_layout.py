@@ -29,6 +29,8 @@ PICTURE_OF_TASKS = {
     "vae": {"common", "vae"},
     "study": {"common", "covid", "vae", "study"},
     "bench": {"common", "covid", "vae", "bench"},
+    "exercise": {"common", "exercise"},
+    "explain": {"common", "explain"},
     "gradcheck": set(),
 }
 
@@ -40,6 +42,7 @@ PICTURE_OF_NN = {
     "ops": {"tensor"},
     "losses": {"tensor", "ops"},
     "module": {"tensor"},
+    "draw": {"backward", "module", "tensor"},
     "cells": {"tensor", "ops", "module"},
     "fused": {"backward", "recording", "tensor"},
     "memory": set(),

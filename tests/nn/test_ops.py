@@ -20,7 +20,7 @@ NEEDS_NO_ROW = {
     "Parameter": "a Tensor",
     "op": "makes ops", "fused": "makes ops",
     "grad": "differentiates", "no_grad": "switches differentiation off", "gradcheck": "checks: test_gradcheck.py",
-    "find_anomaly": "looks for a nan: test_anomaly.py",
+    "find_anomaly": "looks for a nan: test_anomaly.py", "draw": "a picture: test_draw.py",
     "GradientError": "an exception",
     **dict.fromkeys(["Optimizer", "SGD", "RMSprop", "Adam", "AdamW", "clip_grad_norm_", "clip_grad_value_"],
                     "train: test_optim.py"),
