@@ -80,5 +80,5 @@ def test_a_recipe_is_right_with_its_gradients(name):
 
 def test_the_readme_shows_these_recipes():
     here, readme = Path(__file__), Path(__file__).parents[2] / "README.md"
-    recipes = re.search("# recipes: begin\n(.*)# recipes: end", here.read_text(), re.DOTALL)[1]
-    assert recipes in readme.read_text()
+    recipes = re.search("# recipes: begin\n(.*?)# recipes: end", here.read_text(), re.DOTALL)[1]
+    assert f"```python\n{recipes.strip()}\n```\n" in readme.read_text()
