@@ -1,6 +1,6 @@
 """A file from the network, downloaded once: verified, cached, never half-written. Built on pooch.
 
-Read next: faces.py, the images.
+Read next: lock.py, one process at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.progress import Progress
 from urllib3.exceptions import ReadTimeoutError
 
 from data import BadInput, replacing
+from data.lock import locked
 
 TIMEOUT = (3, 10)  # seconds to connect, seconds without a byte
 SLOW_SECONDS = 20  # that a transfer may be slow
@@ -53,22 +54,25 @@ def fetch(
     """
     path, record = Path(folder, name), Path(folder, f"{name}.sha256")
     try:
-        if known_hash is None and record.exists():
-            known_hash = record.read_text().strip()
-        if not path.exists():
-            log(f"Downloading {url}")
-            _download(url, path, known_hash, check)
-        elif known_hash is None and check is not None:
-            check(path)
-        found = pooch.file_hash(str(path))
-        if known_hash is None:
-            with replacing(record) as beside:
-                beside.write_text(found + "\n")
+        if not (path.exists() and (known_hash or record.exists())):  # else nothing is written
+            with locked(path.parent, log):  # a second process waits, and finds what the first one downloaded
+                if known_hash is None and record.exists():
+                    known_hash = record.read_text().strip()
+                if not path.exists():
+                    log(f"Downloading {url}")
+                    _download(url, path, known_hash, check)
+                elif known_hash is None and check is not None:
+                    check(path)
+                if known_hash is None:
+                    with replacing(record) as beside:
+                        beside.write_text(pooch.file_hash(str(path)) + "\n")
+        known_hash, found = known_hash or record.read_text().strip(), pooch.file_hash(str(path))
     except DownloadError:
         raise
     except OSError as error:
-        raise BadInput(f"{error.filename or path}: {error.strerror or error}") from None
-    if known_hash not in (None, found):
+        kind = BadInput if path.exists() else DownloadError
+        raise kind(f"{error.filename or path}: {error.strerror or error}") from None
+    if known_hash != found:
         raise BadInput(
             f"{path}: has changed since it was first used (its SHA-256 is {found[:12]}..., not "
             f"{known_hash[:12]}...): delete it to download it again"

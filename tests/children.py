@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 import run
+from data.lock import is_lock
 from tasks.common.run_folder import RunFolder
 
 OUT, CHECKPOINT = Path("out"), Path("out", "checkpoint.safetensors")  # of the runs that are started
@@ -78,7 +79,8 @@ def often():
 
 def results(folder: Path = OUT) -> dict:
     """What each file of a finished run holds, times apart."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != CHECKPOINT.name}
+    files = {path.name: path.read_bytes() for path in folder.iterdir()
+             if path.name != CHECKPOINT.name and not is_lock(path)}
     metrics = json.loads(files["metrics.json"])
     del metrics["seconds_per_epoch"]
     history = pd.read_csv(folder / "history.csv", dtype=str).drop(columns="seconds")

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 import nn
 
 if sys.platform == "win32":  # they need forks, POSIX signals and a pseudo-terminal
-    collect_ignore = ["test_run.py", "test_crash.py", "test_bad_input.py"]
+    collect_ignore = ["test_run.py", "test_crash.py", "test_bad_input.py", "test_two_at_once.py",
+                      "data/test_lock.py"]
 
 
 @pytest.fixture(autouse=True)

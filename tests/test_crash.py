@@ -22,6 +22,7 @@ import pytest
 import safetensors.numpy
 
 import nn
+from data.lock import is_lock
 from tasks.common.run_folder import RunFolder
 from tasks.common.training import TrainingState, train
 from tests.children import CHECKPOINT, OUT, Child, often, results
@@ -73,6 +74,10 @@ MOMENTS = [partial(killed_at, size) for size in (0, 1, 30_000, 70_000)] + [
     partial(killed_before, number) for number in range(1, 100)]
 
 
+def files():
+    return {path.name: path.read_bytes() for path in OUT.glob("*") if not is_lock(path)}
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """Two small runs that nothing stopped: their folders."""
@@ -96,7 +101,7 @@ def test_a_run_that_is_killed_at_any_file_operation_goes_on(straight, over_an_ol
         if status == 0:
             break
         assert status in (-signal.SIGKILL, -signal.SIGXFSZ), error
-        names = {path.name for path in OUT.iterdir()} if OUT.exists() else set()
+        names = set(files())
         if CHECKPOINT.name in names:
             assert safetensors.numpy.load_file(CHECKPOINT)  # it is whole
         if "metrics.json" in names:  # so are the results, all old or all new
@@ -117,10 +122,6 @@ def test_a_run_that_is_killed_at_any_file_operation_goes_on(straight, over_an_ol
 def room_for(size):
     """No file of this process may be larger than so many bytes: to write more is an OSError, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def files():
-    return {path.name: path.read_bytes() for path in OUT.iterdir()} if OUT.exists() else {}
 
 
 @pytest.mark.parametrize("size, saved", [(10_000, False), (70_000, True)])  # the second is enough for a checkpoint

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ import safetensors
 import safetensors.numpy
 
 from data import BadInput
+from data.lock import is_lock, locked
 from tasks.common.files import as_json, write, write_all
 from tasks.common.training import Diverged, TrainingState
 
@@ -50,6 +51,8 @@ class RunFolder:
     With `overwrite` a finished run stays as it is while the new one trains, beside the new run's checkpoint, and
     `resume` then continues the new run. The old files are replaced when all new ones are on the disk; at that moment
     the folder counts as unfinished, so that a mixture of both never looks like a result. Other files stay.
+
+    Used in a `with` block, in which no other process can use the folder: a second one raises BadInput.
     """
 
     path: Path
@@ -58,8 +61,11 @@ class RunFolder:
     overwrite: bool = False
 
     def __post_init__(self):
-        self.path = path = self.path.expanduser()  # the shell leaves the ~ of --out=~/x alone
-        unfinished = self.checkpoint.exists()
+        self.path = self.path.expanduser()  # the shell leaves the ~ of --out=~/x alone
+        self._check()
+
+    def _check(self) -> None:
+        path, unfinished = self.path, self.checkpoint.exists()
         if self.resume and self.overwrite:
             raise BadInput("--resume continues a run and --overwrite starts again: choose one")
         if os.path.lexists(path) and not path.is_dir():
@@ -69,7 +75,8 @@ class RunFolder:
             tempfile.TemporaryFile(dir=above).close()  # permissions are not enough: a disk may be read-only
         except OSError as error:
             raise BadInput(f"--out: {path} cannot be written: {error.strerror} ({above})") from None
-        left = {file.name for file in path.iterdir()} - {f"{self.checkpoint.name}.tmp"} if path.exists() else set()
+        left = [file for file in path.iterdir() if not is_lock(file)] if path.exists() else []
+        left = {file.name for file in left} - {f"{self.checkpoint.name}.tmp"}
         if left and not (self.finished or unfinished):
             raise BadInput(f"--out: {path} is not empty and not the folder of a run: choose another")
         if self.resume and unfinished:
@@ -84,10 +91,15 @@ class RunFolder:
             raise BadInput(f"--out: {path} holds a finished run: --overwrite replaces it, --out DIR keeps both")
 
     def __enter__(self) -> RunFolder:
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.path))
+            self._check()  # again: another process may have had the folder since
+            self._lock = stack.pop_all()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
         """Turn a Ctrl-C into Interrupted if there is a checkpoint from which this run can be resumed."""
+        self._lock.close()
         if kind is KeyboardInterrupt and self._can_resume():
             raise Interrupted("--resume") from None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data import BadInput
+from data.lock import is_lock, locked
 from tasks.common.files import as_json, write, write_all
 from tasks.common.machine import CORES, machine
 from tasks.common.options import check_ranges
@@ -35,7 +36,7 @@ def check_folder(out: Path) -> None:
     """Raises BadInput if the folder holds files that no study wrote."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out: {out} is a file, not a folder")
-    if out.exists() and any(out.iterdir()) and not (out / "study.json").exists():
+    if out.exists() and not all(map(is_lock, out.iterdir())) and not (out / "study.json").exists():
         raise BadInput(f"--out: {out} is not empty and not the folder of a study: choose another")
 
 
@@ -75,10 +76,15 @@ def run(options: StudyOptions, console: Console) -> bool:
     Raises BadInput for a wrong option or file, with nothing written; Interrupted at Ctrl-C: what is finished is kept,
     and the same command continues.
     """
-    log, began = log_to(console), time.monotonic()
     check_ranges(options)
     options = dataclasses.replace(options, out=options.out.expanduser())  # the shell leaves the ~ of --out=~/x alone
     check_folder(options.out)  # first, as drawing faces takes a while
+    with locked(options.out):
+        return _run(options, console)
+
+
+def _run(options: StudyOptions, console: Console) -> bool:
+    log, began = log_to(console), time.monotonic()
     sequences, cases = ([], None) if options.only == "vae" else sequence_jobs(options, log)
     images = [] if options.only == "covid" else image_jobs(options, log)
     jobs = [*sequences, *images]

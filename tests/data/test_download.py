@@ -117,7 +117,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def files(folder: str = "cache") -> set[str]:
-    return {path.name for path in Path(folder).iterdir()}
+    return {path.name for path in Path(folder).glob("*")}
 
 
 def test_the_first_call_downloads_and_the_second_asks_nobody(server: Server) -> None:
@@ -258,7 +258,7 @@ def test_a_file_put_into_the_cache_by_hand_is_checked_then_remembered(server: Se
 
 def test_a_folder_that_cannot_be_written_is_one_line(server: Server) -> None:
     Path("file").write_text("")
-    with pytest.raises(DownloadError, match="^file/cache: Not a directory$"):
+    with pytest.raises(DownloadError, match="^file/cache: (File exists|Not a directory)$"):
         fetch(server.url, "file/cache", "cases.csv")
 
 
@@ -317,15 +317,6 @@ def fetcher() -> Iterator[Callable[[], subprocess.Popen]]:
 
 
 def fetch_at_once(server: Server, fetcher: Callable[[], subprocess.Popen], rounds: int) -> None:
-    both = threading.Barrier(2)
-
-    def half_way_together(handler: Handler) -> None:
-        handler.begin(Content_Length=len(BODY))
-        handler.wfile.write(BODY[:5000])
-        both.wait(30)
-        handler.wfile.write(BODY[5000:])
-
-    server.answers = [half_way_together]
     processes = [fetcher(), fetcher()]
     for i in range(rounds):
         for process in processes:
@@ -336,7 +327,7 @@ def fetch_at_once(server: Server, fetcher: Callable[[], subprocess.Popen], round
         assert files(f"cache{i}") == {"cases.csv", "cases.csv.sha256"}
         assert Path(f"cache{i}", "cases.csv").read_bytes() == BODY
         assert Path(f"cache{i}", "cases.csv.sha256").read_text().strip() == SHA256
-    assert server.requests == 2 * rounds
+    assert server.requests == rounds  # the second waits for the first
 
 
 def test_two_processes_that_download_at_once(server: Server, fetcher: Callable[[], subprocess.Popen]) -> None:

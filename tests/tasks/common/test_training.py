@@ -172,6 +172,7 @@ def test_the_second_ctrl_c_stops_at_once(tmp_path, capsys):
     assert not isinstance(caught.value, Interrupted) and not folder.path.exists()  # there was nothing to save yet
 
     folder.save(state)
+    folder.resume = True
     with pytest.raises(Interrupted), folder:
         folder.follow(train(state, lambda epoch: [batch], impatient, None, 1), state)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
