@@ -103,7 +103,7 @@ def _run(options: StudyOptions, console: Console) -> bool:
     if waiting:
         warn_of_minutes(sum(job.cost for job in waiting) / count, log)
         try:
-            with cluster(options.scheduler) if options.scheduler else processes(count) as executor:
+            with cluster(options.scheduler, log) if options.scheduler else processes(count) as executor:
                 failed = work(waiting, executor, lambda job, files: write_all(
                     options.out / job.folder, files, mark="metrics.json"), console)
         except KeyboardInterrupt:
@@ -111,8 +111,9 @@ def _run(options: StudyOptions, console: Console) -> bool:
 
     provenance["seconds"] = time.monotonic() - began
     runs = finished(jobs, options.out)
-    for name, reason in failed.items():
-        log(f"FAILED  {name}: {reason}")
+    for reason in dict.fromkeys(failed.values()):
+        names = [name for name in failed if failed[name] == reason]
+        log(f"FAILED  {names[0] if len(names) == 1 else f'{len(names)} runs'}: {reason}")
     study = Study([runs[job.name] for job in sequences if job.name in runs],
                   [runs[job.name] for job in images if job.name in runs], failed, cases, provenance)
     write(options.out / "study.json", as_json(provenance))

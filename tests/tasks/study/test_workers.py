@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -36,6 +37,10 @@ def die(options, data):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stop(options, data):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def sleep(options, data):
     time.sleep(options.seconds)
     return {"config.json": json.dumps({"name": data}), "history.csv": "epoch\n1\n", "metrics.json": "{}"}
@@ -45,10 +50,11 @@ def job(train, name, cost=1.0, seconds=0.0):
     return Job(name, {"name": name}, train, SimpleNamespace(seed=0, seconds=seconds), name, cost)
 
 
-def work(jobs, executor):
+def work(jobs, executor, **options):
     """The names of the runs that were done, in that order, and what failed."""
     done = []
-    failed = workers.work(jobs, executor, lambda job, files: done.append(job.name), Console(file=io.StringIO()))
+    failed = workers.work(jobs, executor, lambda job, files: done.append(job.name), Console(file=io.StringIO()),
+                          **options)
     return done, failed
 
 
@@ -59,17 +65,33 @@ def test_an_error_is_one_line_and_the_other_runs_are_done():
 
 @pytest.mark.parametrize("error, words", [
     (BadInput("a.csv: no"), "a.csv: no"), (Diverged("epoch 3"), "epoch 3"), (KeyError("x"), "KeyError: 'x'"),
-    (CancelledError(), "the connection to the cluster was lost"),
+    (CancelledError(), "the connection to the cluster was lost; the same command continues"),
 ])
 def test_the_reason_is_said_in_words(error, words):
     assert workers.reason(error) == words
 
 
-def test_a_worker_that_is_killed_leaves_what_is_finished():
-    with workers.processes(1) as executor:
-        done, failed = work([job(sleep, "a", cost=3), job(die, "b", cost=2), job(sleep, "c", seconds=60)], executor)
-    assert set(failed) == {"b", "c"} and all("terminated abruptly" in why for why in failed.values())
-    assert done == ["a"]
+def die_once(options, data):
+    if not Path("died").exists():
+        Path("died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"config.json": "{}", "history.csv": "epoch\n1\n", "metrics.json": "{}"}
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_run_is_tried_once_more():
+    jobs = [job(die, "kills twice", cost=4), *(job(sleep, f"{i}", cost=3, seconds=0.2) for i in range(3)),
+            job(die_once, "killed once", cost=2), job(sleep, "last")]
+    with workers.processes(2) as executor:
+        done, failed = work(jobs, executor)
+    assert sorted(done) == ["0", "1", "2", "killed once", "last"]
+    assert failed == {"kills twice": "its process was killed twice, as happens when memory runs out"}
+
+
+def test_a_run_that_never_returns_is_reported_and_its_process_is_ended():
+    with workers.processes(2) as executor:
+        assert work([job(stop, "hangs", cost=0.01)], executor, patience=1.0) == (
+            [], {"hangs": "no run has returned for 1 s"})
+    assert not multiprocessing.active_children()
 
 
 def test_long_runs_are_started_first():
@@ -155,15 +177,49 @@ def test_a_cluster_that_loses_a_worker_loses_no_run(finished, tiny):
     assert json.loads((tiny.out / "study.json").read_text())["workers"] == address
 
 
+def test_a_cluster_without_workers_is_told_and_goes_on_with_new_ones():
+    said, jobs = [], [job(sleep, f"{i}", seconds=0.3) for i in range(6)]
+    with scheduler() as address:
+        with worker() as lost, workers.cluster(address, said.append) as executor:
+            def replace():
+                time.sleep(1)
+                lost.kill()
+                while not said:
+                    time.sleep(0.1)
+                with worker():  # started in a copy of this project
+                    over.wait(60)
+
+            over, replacing = threading.Event(), threading.Thread(target=replace)
+            replacing.start()
+            done, failed = work(jobs, executor)
+            over.set()
+            replacing.join()
+    assert sorted(done) == [f"{i}" for i in range(6)] and failed == {}
+    line, = said
+    assert line.startswith("The cluster has no workers left, and the runs wait: start some in a copy of this project")
+
+
+def test_a_scheduler_that_dies_is_one_line(capfd):
+    with dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-jupyter") as lost:
+        while not Path("scheduler.json").exists():
+            time.sleep(0.02)
+        address = json.loads(Path("scheduler.json").read_text())["address"]
+        with worker(), workers.cluster(address, print) as executor:
+            threading.Timer(1, lost.kill).start()
+            done, failed = work([job(sleep, "a"), job(sleep, "b", seconds=60)], executor)
+    assert failed == {"b": "the connection to the cluster was lost; the same command continues"}
+    assert done == ["a"] and capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("folder, says", [(ROOT, "has no workers: start some"), ("/", "lacks this project")])
 def test_a_cluster_that_cannot_work_is_refused(folder, says):
     with scheduler(folder) as address:
-        with pytest.raises(BadInput, match=f"{address}.* {says}"), workers.cluster(address, timeout=1):
+        with pytest.raises(BadInput, match=f"{address}.* {says}"), workers.cluster(address, print, timeout=1):
             pass
 
 
 @pytest.mark.parametrize("address, says", [("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
                                            ("somewhere", "somewhere is not an address such as tcp://host:8786")])
 def test_an_address_where_there_is_no_cluster_is_refused(address, says):
-    with pytest.raises(BadInput, match=says), workers.cluster(address, timeout=1):
+    with pytest.raises(BadInput, match=says), workers.cluster(address, print, timeout=1):
         pass
