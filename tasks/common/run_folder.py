@@ -3,12 +3,11 @@
 `metrics.json` is written last and marks the run as finished. Until then `checkpoint.safetensors` holds all that is
 needed to resume the run: weights, the optimiser's state, the random state, the history.
 
-Read next: files.py, how files are written.
+Read next: tensors.py, the arrays of a checkpoint in a file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -23,12 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import safetensors
-import safetensors.numpy
 
 from data import BadInput
 from data.lock import is_lock, locked
 from tasks.common.files import as_json, write, write_all
+from tasks.common.tensors import pack, unpack
 from tasks.common.training import Diverged, TrainingState
 
 # Ctrl-C, `kill`, and the end of the terminal, where the system has them
@@ -80,7 +78,7 @@ class RunFolder:
         if left and not (self.finished or unfinished):
             raise BadInput(f"--out: {path} is not empty and not the folder of a run: choose another")
         if self.resume and unfinished:
-            saved = self._saved()["config"]
+            saved = self._saved()[1]["config"]
             if others := [key for key in saved | self.config if saved.get(key) != self.config.get(key)]:
                 raise BadInput(f"--resume: the run in {path} has another {', '.join(others)}: give the same options")
         elif self.resume and self.finished:
@@ -111,20 +109,19 @@ class RunFolder:
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.safetensors"
 
-    def _saved(self) -> dict:
-        """The metadata of the checkpoint: {"config": ..., "rng": ..., "columns": ..., "step": ..., "sha256": ...}."""
+    def _saved(self) -> tuple[dict[str, np.ndarray], dict]:
+        """The checkpoint: its arrays, and {"config": ..., "rng": ..., "columns": ..., "step": ...}."""
         try:
-            with safetensors.safe_open(self.checkpoint, "numpy") as file:
-                saved = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            if missing := {"config", "rng", "columns", "step", "sha256"} - saved.keys():
-                raise ValueError(f"without {', '.join(sorted(missing))}")
-        except (safetensors.SafetensorError, OSError, ValueError) as error:
-            raise BadInput(f"{self.checkpoint}: is damaged ({error}): --overwrite starts again") from None
-        return saved
+            arrays, saved = unpack(self.checkpoint)
+            if missing := {"config", "rng", "columns", "step"} - saved.keys():
+                raise BadInput(f"{self.checkpoint}: is damaged (without {', '.join(sorted(missing))})")
+        except BadInput as error:
+            raise BadInput(f"{error}: --overwrite starts again") from None
+        return arrays, saved
 
     def _can_resume(self) -> bool:
         try:
-            return self._saved()["config"] == self.config  # it may belong to the run that this one overwrites
+            return self._saved()[1]["config"] == self.config  # it may belong to the run that this one overwrites
         except BadInput:
             return False
 
@@ -137,9 +134,7 @@ class RunFolder:
         if not self.checkpoint.exists():
             log(f"There is no checkpoint in {self.path}: starting from the beginning.")
             return
-        saved, arrays = self._saved(), safetensors.numpy.load_file(self.checkpoint)
-        if saved.pop("sha256") != digest(saved, arrays):
-            raise BadInput(f"{self.checkpoint}: is damaged (its content has another SHA-256): --overwrite starts again")
+        arrays, saved = self._saved()
         groups = {group: {name.removeprefix(group): array for name, array in arrays.items() if name.startswith(group)}
                   for group in ("model.", "optimizer.", "history.")}
         try:
@@ -185,9 +180,7 @@ class RunFolder:
         arrays |= {f"history.{name}": table[name].to_numpy() for name in table}
         if wrong := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
             raise Diverged(f"after epoch {len(table)}, step {state.step}: not finite: {', '.join(wrong)}")
-        metadata["sha256"] = digest(metadata, arrays)  # the format itself has no checksum
-        metadata = {key: json.dumps(value) for key, value in metadata.items()}
-        write(self.checkpoint, safetensors.numpy.save(arrays, metadata))
+        write(self.checkpoint, pack(arrays, metadata))
 
     def finish(self, files: dict[str, str | bytes], metrics: dict) -> None:
         """Write all results, `metrics.json` last, and remove the checkpoint. Raises Diverged, with nothing written, if
@@ -195,15 +188,6 @@ class RunFolder:
         """
         write_all(self.path, {**files, **run_files(self.config, metrics)}, mark="metrics.json")
         self.checkpoint.unlink(missing_ok=True)
-
-
-def digest(metadata: dict, arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 of all names, types, shapes and bytes of a checkpoint."""
-    content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name in sorted(arrays):
-        content.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        content.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return content.hexdigest()
 
 
 def run_files(config: dict, metrics: dict) -> dict[str, str]:

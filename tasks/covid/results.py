@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-import safetensors.numpy
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +18,7 @@ from data.windows import latest_windows
 from nn import Module
 from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
+from tasks.common.tensors import pack
 from tasks.covid.figures import accuracy_by_epoch, correlation_figures, loss_by_epoch
 from tasks.covid.world_map import world_map
 
@@ -59,7 +59,7 @@ def tables(history: pd.DataFrame, probabilities: pd.DataFrame, model: Module) ->
     return {
         "history.csv": history.to_csv(index=False),
         "probabilities.csv": probabilities.to_csv(index=False),
-        "model.safetensors": safetensors.numpy.save(model.state_dict()),
+        "model.safetensors": pack(model.state_dict()),
     }
 
 

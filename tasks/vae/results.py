@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import pandas as pd
-import safetensors.numpy
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from rich.table import Table
 import nn
 from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
+from tasks.common.tensors import pack
 from tasks.vae.figures import Grid, elbo_by_epoch, image_grid
 from tasks.vae.model import VAE, Layout
 
@@ -145,7 +145,7 @@ def write_results(folder: RunFolder, options, data, layout: Layout, model: VAE, 
 def tables(history: pd.DataFrame, model: VAE) -> dict[str, str | bytes]:
     """The files that hold numbers, besides options.json and metrics.json: {name: content}."""
     return {"history.csv": history.to_csv(index=False),
-            "model.safetensors": safetensors.numpy.save(model.state_dict())}
+            "model.safetensors": pack(model.state_dict())}
 
 
 def pictures(model: VAE, layout: Layout, pixels: np.ndarray) -> dict[str, Grid]:
