@@ -39,8 +39,8 @@ def small_run(x, **how):
     with RunFolder(OUT, {"x": x}, **how) as folder:
         state = TrainingState(model, optimizer, rng)
         folder.restore(state)
-        records = train(state, lambda epoch: [[data], [data]], lambda x: nn.sum(model(x) ** 2),
-                        lambda: {"sum": float(optimizer.data.sum())}, 1)
+        records = train(state, lambda epoch: [[data], [data]], lambda x: (nn.sum(model(x) ** 2), {"steps": 1}),
+                        lambda counts: {"sum": float(optimizer.data.sum()), **counts}, 1)
         history = folder.follow(records, state, every=0)
         folder.finish({"history.csv": history.to_csv(), "model.safetensors": safetensors.numpy.save(model.state_dict()),
                        "loss.png": "a large picture " * 5000}, {"x": x, "seconds_per_epoch": 0})

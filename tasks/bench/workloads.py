@@ -74,7 +74,7 @@ class Recurrent:
         """Full batch by adding up micro-batches, as in covid.py."""
         model, (x, y) = self.model(), self.inputs()
         return training(model, micro_batches(x, y), threads,
-                        lambda part: nn.cross_entropy(model(part[0]), part[1], reduction="sum") / self.N)
+                        lambda part: (nn.cross_entropy(model(part[0]), part[1], reduction="sum") / self.N, {}))
 
     def products(self) -> list[tuple[float, tuple[int, int, int]]]:
         """(how many, (n, k, m)) for each product (n, k) @ (k, m): a step's one forward, and its two backward."""
@@ -200,7 +200,7 @@ def training(model: nn.Module, parts: list, threads: int, loss: Callable) -> Ste
         optimizer.zero_grad()
         total = 0.0
         for part in parts:
-            value = loss(part)
+            value, _ = loss(part)
             value.backward()
             total += value.item()
         return total, {name: p.grad.copy() for name, p in model.named_parameters()}

@@ -110,10 +110,10 @@ class RunFolder:
         return self.path / "checkpoint.safetensors"
 
     def _saved(self) -> tuple[dict[str, np.ndarray], dict]:
-        """The checkpoint: its arrays, and {"config": ..., "rng": ..., "columns": ..., "step": ...}."""
+        """The checkpoint: its arrays, and {"config", "rng", "columns", "step", "counts"}."""
         try:
             arrays, saved = unpack(self.checkpoint)
-            if missing := {"config", "rng", "columns", "step"} - saved.keys():
+            if missing := {"config", "rng", "columns", "step", "counts"} - saved.keys():
                 raise BadInput(f"{self.checkpoint}: is damaged (without {', '.join(sorted(missing))})")
         except BadInput as error:
             raise BadInput(f"{error}: --overwrite starts again") from None
@@ -142,7 +142,7 @@ class RunFolder:
             state.optimizer.load_state_dict(groups["optimizer."])
             state.rng.bit_generator.state = saved["rng"]
             state.history = pd.DataFrame(groups["history."])[saved["columns"]].to_dict("records")
-            state.step = saved["step"]
+            state.step, state.counts = saved["step"], saved["counts"]
         except (KeyError, ValueError, TypeError) as error:
             raise BadInput(f"{self.checkpoint}: does not fit ({error}): --overwrite starts again") from None
         epochs = len(state.history)
@@ -174,7 +174,7 @@ class RunFolder:
         """Write a checkpoint. Raises Diverged, and leaves the last one as it is, if a number is not finite."""
         table = pd.DataFrame(state.history)
         metadata = {"config": self.config, "rng": state.rng.bit_generator.state, "columns": list(table),
-                    "step": state.step}
+                    "step": state.step, "counts": state.counts}
         arrays = {f"model.{name}": array for name, array in state.model.state_dict().items()}
         arrays |= {f"optimizer.{name}": array for name, array in state.optimizer.state_dict().items()}
         arrays |= {f"history.{name}": table[name].to_numpy() for name in table}

@@ -30,6 +30,7 @@ class TrainingState:
     rng                 the generator that the loss draws from, if it draws anything
     history             a record for each finished epoch: see `train`
     step                the number of steps done in the epoch after those
+    counts              what `loss` counted in those steps, added up: {name: number}
     """
 
     model: Module
@@ -37,10 +38,11 @@ class TrainingState:
     rng: np.random.Generator
     history: list[dict] = field(default_factory=list)
     step: int = 0
+    counts: dict[str, float] = field(default_factory=dict)
 
 
-def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callable[..., Tensor],
-          evaluate: Callable[[], dict] | None, epochs: int, threads: int = 1) -> Iterator[dict | None]:
+def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callable[..., tuple[Tensor, dict]],
+          evaluate: Callable[[dict], dict] | None, epochs: int, threads: int = 1) -> Iterator[dict | None]:
     """Advance `state` until its history has `epochs` records.
 
     Yields None after each step, and at the end of each epoch the record that was added to the history: epoch, the
@@ -48,9 +50,11 @@ def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callab
 
     batches(epoch)      the batches of an epoch, in order; a batch is a list of micro-batches. After a stop within an
                         epoch, this is called for that epoch again, and the first `state.step` batches are skipped
-    loss(micro_batch)   a Tensor; the losses of the micro-batches add up to the loss of the batch. Their gradients are
-                        added up before the step is taken, so memory does not grow with the batch
-    evaluate()          numbers about the model after an epoch, computed in `eval` mode; None for no numbers
+    loss(micro_batch)   a Tensor, and a dictionary of what is to be counted, such as right answers. The losses of the
+                        micro-batches add up to the loss of the batch. Their gradients are added up before the step is
+                        taken, so memory does not grow with the batch
+    evaluate(counts)    numbers about the epoch, from what was counted in its steps, and from the model after them, in
+                        `eval` mode; None for no numbers
     threads             the number of micro-batches computed at the same time, if `loss` draws nothing. They are summed
                         in order, so that results do not depend on `threads`
 
@@ -65,46 +69,50 @@ def train(state: TrainingState, batches: Callable[[int], Iterable], loss: Callab
             for batch in islice(batches(epoch), state.step, None):
                 began, before = time.perf_counter(), rng.bit_generator.state
                 optimizer.zero_grad()
-                total = accumulate(optimizer.parameters, loss, batch, pool)
+                total, counts = accumulate(optimizer.parameters, loss, batch, pool)
                 if not (math.isfinite(total) and optimizer.grad_is_finite()):
                     rng.bit_generator.state = before  # compute the same step again, to see where it goes wrong
-                    found = (find_anomaly(loss(micro_batch)) for micro_batch in batch)
+                    found = (find_anomaly(loss(micro_batch)[0]) for micro_batch in batch)
                     raise Diverged(f"epoch {epoch}, step {state.step + 1}: the loss or a gradient is not finite; "
                                    f"first {next(filter(None, found), 'the sum over the micro-batches')}")
                 optimizer.step()
                 seconds += time.perf_counter() - began
                 state.step += 1
+                state.counts = add(state.counts, counts)
                 yield None
             record = {"epoch": epoch, "seconds": seconds}
             if evaluate:
                 model.eval()
-                record = {"epoch": epoch, **evaluate(), "seconds": seconds}
+                record = {"epoch": epoch, **evaluate(state.counts), "seconds": seconds}
                 model.train()
             if wrong := [f"{name} is {value}" for name, value in record.items() if not math.isfinite(value)]:
                 raise Diverged(f"epoch {epoch}: every step was finite, but {', '.join(wrong)}")
             state.history.append(record)
-            state.step = 0
+            state.step, state.counts = 0, {}
             yield record
 
 
-def accumulate(parameters: list[Parameter], loss: Callable[..., Tensor], batch: list,
-               pool: ThreadPoolExecutor | None) -> float:
-    """The sum of the losses of the micro-batches; their gradients are added up in `.grad`."""
+def accumulate(parameters: list[Parameter], loss: Callable[..., tuple[Tensor, dict]], batch: list,
+               pool: ThreadPoolExecutor | None) -> tuple[float, dict[str, float]]:
+    """The sum of the losses of the micro-batches, and of what they counted; their gradients are added up in `.grad`."""
+    total, counts = 0.0, {}
     if pool is None or len(batch) == 1:
-        total = 0.0
         for micro_batch in batch:
-            value = loss(micro_batch)
+            value, counted = loss(micro_batch)
             value.backward()
-            total += value.item()
-        return total
+            total, counts = total + value.item(), add(counts, counted)
+        return total, counts
 
-    def value_and_gradients(micro_batch):  # numpy lets the other threads run while it computes
-        value = loss(micro_batch)
-        return value.item(), grad(value, parameters)
+    def with_gradients(micro_batch):  # numpy lets the other threads run while it computes
+        value, counted = loss(micro_batch)
+        return value.item(), counted, grad(value, parameters)
 
-    total = 0.0
-    for value, gradients in pool.map(value_and_gradients, batch):
-        total += value
+    for value, counted, gradients in pool.map(with_gradients, batch):
+        total, counts = total + value, add(counts, counted)
         for p, g in zip(parameters, gradients, strict=True):
             p.accumulate(g.data)
-    return total
+    return total, counts
+
+
+def add(counts: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    return {name: counts.get(name, 0) + number for name, number in more.items()}

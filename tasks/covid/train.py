@@ -167,7 +167,7 @@ def build(options: CovidOptions) -> TrainingState:
     return TrainingState(model, nn.Adam(model.parameters(), options.lr), rng)
 
 
-def train(state: TrainingState, windows: Windows, epochs: int, evaluate: Callable[[], dict] | None = None,
+def train(state: TrainingState, windows: Windows, epochs: int, evaluate: Callable[[dict], dict] | None = None,
           threads: int = THREADS) -> Iterator[dict | None]:
     """Full-batch training: one step an epoch, its gradient summed over micro-batches.
 
@@ -177,7 +177,10 @@ def train(state: TrainingState, windows: Windows, epochs: int, evaluate: Callabl
 
     def loss(micro_batch):
         x, label = micro_batch
-        return nn.cross_entropy(state.model(x), label, reduction="sum") / len(windows)
+        logits = state.model(x)
+        value = nn.cross_entropy(logits, label, reduction="sum") / len(windows)
+        more = logits.data[:, 1] > logits.data[:, 0]
+        return value, {"loss": value.item(), "accuracy": float((more == label).sum()) / len(windows)}
 
     return training.train(state, lambda epoch: [batch], loss, evaluate, epochs, threads)
 
@@ -208,18 +211,20 @@ def forecaster(model: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
     return lambda values: predict(model, inputs(values))
 
 
-def evaluation(model: nn.Module, data: Data) -> Callable[[], dict[str, float]]:
-    """A function that returns a point of the learning curves: loss (nats per window) and accuracy of both sets."""
-    sets = {name: (inputs(windows.values), windows.label) for name, windows in data.sets.items()}
+def evaluation(model: nn.Module, test: Windows) -> Callable[[dict], dict[str, float]]:
+    """A function that returns a point of the learning curves: loss (nats per window) and accuracy of both sets.
 
-    def evaluate():
-        point = {}
-        for name, (x, label) in sets.items():
-            p = predict(model, x)
-            given = np.where(label == 1, p, 1 - p)  # the probability given to what happened
-            point[f"{name}_loss"] = float(-np.log(np.maximum(given, 1e-12)).mean())
-            point[f"{name}_accuracy"] = float((given > 0.5).mean())
-        return point
+    Those of the training set come from the step itself, before it changed the weights; those of the test set are
+    computed after it.
+    """
+    x, label = inputs(test.values), test.label
+
+    def evaluate(counts):
+        p = predict(model, x)
+        given = np.where(label == 1, p, 1 - p)  # the probability given to what happened
+        return {"train_loss": counts["loss"], "train_accuracy": counts["accuracy"],
+                "test_loss": float(-np.log(np.maximum(given, 1e-12)).mean()),
+                "test_accuracy": float(((p > 0.5) == label).mean())}
 
     return evaluate
 
@@ -297,7 +302,7 @@ def run(options: CovidOptions, console: Console) -> dict:
         state = build(options)
         folder.restore(state, log)
         warn_of_minutes(expected_seconds(options), log)
-        records = train(state, data.train, options.epochs, evaluation(state.model, data))
+        records = train(state, data.train, options.epochs, evaluation(state.model, data.test))
         records = show(records, len(state.history), options.epochs, describe, console)
         history = folder.follow(records, state)
         metrics = measure(options, data, state.model, history)

@@ -132,7 +132,7 @@ def train_sequences(options: covid.CovidOptions, counts: CaseCounts) -> Files:
     threadpool_limits(1)  # for good: another run may be training in a thread of this process
     data = covid.prepare(options, counts, log=lambda line: None)
     state = covid.build(options)
-    records = covid.train(state, data.train, options.epochs, covid.evaluation(state.model, data), threads=1)
+    records = covid.train(state, data.train, options.epochs, covid.evaluation(state.model, data.test), threads=1)
     history = pd.DataFrame(filter(None, records))
     metrics = covid.measure(options, data, state.model, history)
     probabilities = covid_results.tomorrow(counts.new_cases, options.L, covid.forecaster(state.model))

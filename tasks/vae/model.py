@@ -44,6 +44,8 @@ class Layout:
         return x.reshape(-1, self.size, self.size, self.channels)
 
 
+TERMS = ("negative_elbo", "reconstruction", "kl")  # of the loss with weight 1, in nats per image
+
 # -- the model ----------------------------------------------------------------------------------------------------
 
 
@@ -87,8 +89,10 @@ class VAE(nn.Module):
 # -- the loss -----------------------------------------------------------------------------------------------------
 
 
-def loss(model: VAE, x: np.ndarray, images: int, weight: float | None, rng: np.random.Generator) -> nn.Tensor:
-    """What is minimised, in nats per image: reconstruction + weight * KL. With weight 1 it is the negative ELBO.
+def loss(model: VAE, x: np.ndarray, images: int, weight: float | None,
+         rng: np.random.Generator) -> tuple[nn.Tensor, dict[str, float]]:
+    """What is minimised, in nats per image: reconstruction + weight * KL; and the two terms, {"reconstruction", "kl"},
+    each summed over the images. With weight 1 it is the negative ELBO.
 
         reconstruction = sum over the pixels of -x log p - (1 - x) log(1 - p)
         KL             = sum over the latents of (mean^2 + exp(log_var) - 1 - log_var) / 2
@@ -106,10 +110,14 @@ def loss(model: VAE, x: np.ndarray, images: int, weight: float | None, rng: np.r
     x (images * rows, D) from 0 to 1
     """
     logits, mean, log_var = model(nn.Tensor(x), rng)
-    kl = nn.gaussian_kl(mean, log_var, "sum") / images
+    kl = nn.gaussian_kl(mean, log_var, "sum")
     if weight is None:
-        return x.size / images / 2 * nn.log(nn.mse_loss(nn.sigmoid(logits), x)) + kl
-    return nn.binary_cross_entropy_with_logits(logits, x, "sum") / images + weight * kl
+        objective = x.size / images / 2 * nn.log(nn.mse_loss(nn.sigmoid(logits), x)) + kl / images
+        reconstruction = nn.binary_cross_entropy_with_logits(logits.data, x, "sum")  # only to be reported
+    else:
+        reconstruction = nn.binary_cross_entropy_with_logits(logits, x, "sum")
+        objective = (reconstruction + weight * kl) / images
+    return objective, {"reconstruction": reconstruction.item(), "kl": kl.item()}
 
 
 def kl_weight(kl: float | str, step: int, total: int) -> float | None:

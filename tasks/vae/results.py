@@ -18,7 +18,7 @@ from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
 from tasks.common.tensors import pack
 from tasks.vae.figures import Grid, elbo_by_epoch, image_grid
-from tasks.vae.model import VAE, Layout
+from tasks.vae.model import TERMS, VAE, Layout, terms
 
 # -- what is measured ---------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ def measure(model: VAE, layout: Layout, data, options, history: pd.DataFrame) ->
     """All that `metrics.json` holds.
 
     data, options   the Data and the VaeOptions: see train.py
-    history         a row an epoch; the last belongs to the model as it is
+    history         a row an epoch
 
     For both sets, in nats per image:
 
@@ -39,22 +39,22 @@ def measure(model: VAE, layout: Layout, data, options, history: pd.DataFrame) ->
                             can reach on the training images (with --per-channel a grey image, as the model does not
                             know which channel it decodes)
     """
-    last = history.iloc[-1]
     constant = np.clip(data.train.mean(axis=0, dtype=np.float64) / 255, 1e-6, 1 - 1e-6)
     constant = constant.mean(axis=-1, keepdims=True) if layout.per_channel else constant
+    measured = {name: terms(model, layout, pixels) for name, pixels in data.sets.items()}
     results = {}
     for name, pixels in data.sets.items():
         mean = encode(model, layout, pixels)[0]
         x = pixels.mean(axis=0, dtype=np.float64) / 255  # the cross-entropy is linear in x, so the mean image suffices
-        results[name] = {term: float(last[f"{name}_{term}"]) for term in ("negative_elbo", "reconstruction", "kl")} | {
-            "bits_per_dimension": float(last[f"{name}_negative_elbo"]) / (layout.rows * layout.width * math.log(2)),
+        results[name] = {term: measured[name][term] for term in TERMS} | {
+            "bits_per_dimension": measured[name]["negative_elbo"] / (layout.rows * layout.width * math.log(2)),
             "active_units": int((mean.var(axis=0) > 0.01).sum()),
             "constant_image": float(-(x * np.log(constant) + (1 - x) * np.log(1 - constant)).sum()),
         }
     results["test"]["importance_weighted"] = importance_weighted(
         model, layout, choose(data.test, min(1000, len(data.test))))
     if options.kl == "learned":
-        results["learned"] = calibrated(last, layout)
+        results["learned"] = calibrated(measured, layout)
     return {
         "data": {"source": data.source, "simulated": data.simulated, "train": len(data.train), "test": len(data.test),
                  "size": layout.size, "channels": layout.channels},
@@ -96,18 +96,18 @@ def importance_weighted(model: VAE, layout: Layout, pixels: np.ndarray, samples:
     return total / len(pixels)
 
 
-def calibrated(last: pd.Series, layout) -> dict:
+def calibrated(measured: dict[str, dict], layout) -> dict:
     """The value of the learned weight: sigma^2, the mean squared error of the training images. See `model.loss`.
 
     sigma       standard deviation of the Gaussian decoder; pixels are from 0 to 1
     kl_weight   sigma^2, the weight of the KL term relative to half the squared error
     train, test     negative ELBO with that decoder, nats per image; p is a density, so it can be negative
     """
-    variance, dimensions = float(last["train_squared_error"]), layout.rows * layout.width
+    variance, dimensions = measured["train"]["squared_error"], layout.rows * layout.width
 
     def negative_elbo(name):
-        error = last[f"{name}_squared_error"] / variance
-        return float(dimensions / 2 * (math.log(2 * math.pi * variance) + error) + last[f"{name}_kl"])
+        error = measured[name]["squared_error"] / variance
+        return dimensions / 2 * (math.log(2 * math.pi * variance) + error) + measured[name]["kl"]
 
     return {"sigma": math.sqrt(variance), "kl_weight": variance, "train": negative_elbo("train"),
             "test": negative_elbo("test")}

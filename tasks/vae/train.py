@@ -26,7 +26,7 @@ from tasks.common.options import RunOptions, Seed, between, check_ranges, defaul
 from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
 from tasks.common.training import TrainingState
-from tasks.vae.model import VAE, Layout, kl_weight, loss, terms
+from tasks.vae.model import TERMS, VAE, Layout, kl_weight, loss, terms
 from tasks.vae.results import measure, summary, write_results
 
 STEPS = 1500  # after which the reconstructions of the drawn faces are sharp
@@ -111,7 +111,9 @@ def build(options: VaeOptions, layout: Layout) -> TrainingState:
 
 
 def train(state: TrainingState, options: VaeOptions, data: Data, layout: Layout) -> Iterator[dict | None]:
-    """Train with one weight of the KL term. The records hold the terms of both sets, as train_kl, test_kl, ..."""
+    """Train with one weight of the KL term. The records hold the terms of both sets, as train_kl, test_kl, ...: of the
+    training set as the steps of the epoch saw them, of the test set after the epoch.
+    """
     total = options.epochs * -(-len(data.train) // options.batch)
 
     def batches(epoch):  # the order depends on the epoch alone, so that a run can be resumed within an epoch
@@ -122,9 +124,11 @@ def train(state: TrainingState, options: VaeOptions, data: Data, layout: Layout)
         weight = kl_weight(options.kl, state.optimizer.steps, total)
         return loss(state.model, layout.to_rows(data.train[index]), len(index), weight, state.rng)
 
-    def evaluate():
-        return {f"{name}_{term}": value for name, pixels in data.sets.items()
-                for term, value in terms(state.model, layout, pixels).items()}
+    def evaluate(counts):
+        seen = {term: total / len(data.train) for term, total in counts.items()}
+        seen["negative_elbo"] = seen["reconstruction"] + seen["kl"]
+        test = terms(state.model, layout, data.test)
+        return {f"train_{term}": seen[term] for term in TERMS} | {f"test_{term}": test[term] for term in TERMS}
 
     return training.train(state, batches, loss_of, evaluate, options.epochs)
 

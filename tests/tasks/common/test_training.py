@@ -34,11 +34,15 @@ def test_micro_batches_of_a_batch_add_up_to_one_step():
 
 def test_records_number_the_epochs_and_evaluate_in_eval_mode():
     state, batch, loss = problem()
-    state.history, state.step = [{"epoch": 1}, {"epoch": 2}], 1
-    modes, asked, steps = [], [], []
-    yielded = []
-    for record in train(state, lambda epoch: asked.append(epoch) or [batch, batch], loss,
-                        lambda: modes.append(state.model.training) or {"loss": 1.5}, epochs=5):
+    state.history, state.step, state.counts = [{"epoch": 1}, {"epoch": 2}], 1, {"rows": 100}
+    modes, counted, asked, steps, yielded = [], [], [], [], []
+
+    def evaluate(counts):
+        modes.append(state.model.training)
+        counted.append(counts)
+        return {"loss": 1.5}
+
+    for record in train(state, lambda epoch: asked.append(epoch) or [batch, batch], loss, evaluate, epochs=5):
         yielded.append(record)
         steps.append(state.step)
     assert [record and record["epoch"] for record in yielded] == [None, 3, None, None, 4, None, None, 5]
@@ -46,6 +50,7 @@ def test_records_number_the_epochs_and_evaluate_in_eval_mode():
     assert state.history[2:] == [record for record in yielded if record]
     assert asked == [3, 4, 5]
     assert modes == [False] * 3 and state.model.training
+    assert counted == [{"rows": 100 + 8}, {"rows": 16}, {"rows": 16}] and state.counts == {}
     assert state.optimizer.steps == 5
     assert all(record["loss"] == 1.5 and record["seconds"] > 0 for record in yielded if record)
 
@@ -61,10 +66,10 @@ def test_numbers_that_go_wrong_stop_training_before_the_step_and_name_the_op(whe
 
     def bad(micro_batch):
         calls.append(micro_batch)
-        value = loss(micro_batch)
+        value, counts = loss(micro_batch)
         if len(calls) in (7, 8, 9):
             value = value + nn.sum(where(state.model(nn.Tensor(micro_batch[0]))))
-        return value
+        return value, counts
 
     before = []
     with np.errstate(all="ignore"), pytest.raises(Diverged, match=re.escape(says)) as caught:
@@ -81,7 +86,8 @@ def test_the_step_that_went_wrong_is_repeated_with_the_same_draws_and_by_its_num
 
     def sometimes(micro_batch):
         more = math.inf if state.rng.bit_generator.state == first else 0
-        return loss(micro_batch) + more
+        value, counts = loss(micro_batch)
+        return value + more, counts
 
     with pytest.raises(Diverged, match=r"epoch 3, step 3: .*; first add of \(\)"):
         list(train(state, lambda epoch: [batch[:1]] * 5, sometimes, None, 5))
@@ -89,6 +95,6 @@ def test_the_step_that_went_wrong_is_repeated_with_the_same_draws_and_by_its_num
 
 def test_a_number_that_goes_wrong_in_the_evaluation_stops_training_too():
     state, batch, loss = problem()
-    evaluate = iter([{"kl": 1.0}, {"kl": math.inf}]).__next__
+    numbers = iter([{"kl": 1.0}, {"kl": math.inf}])
     with pytest.raises(Diverged, match="epoch 2: every step was finite, but kl is inf"):
-        list(train(state, lambda epoch: [batch], loss, evaluate, epochs=5))
+        list(train(state, lambda epoch: [batch], loss, lambda counts: next(numbers), epochs=5))

@@ -36,9 +36,8 @@ def test_a_run_writes_all_that_it_promises(finished):
     assert json.loads((config.out / "metrics.json").read_text()) == metrics
     history = pd.read_csv(config.out / "history.csv")
     assert list(history["epoch"]) == [1, 2, 3]
-    for part in ("train", "test"):
-        assert history[f"{part}_accuracy"].iloc[-1] == pytest.approx(metrics[part]["accuracy"])
-        assert history[f"{part}_loss"].iloc[-1] == pytest.approx(metrics[part]["log_loss"], rel=1e-5)
+    assert history["test_accuracy"].iloc[-1] == pytest.approx(metrics["test"]["accuracy"])
+    assert history["test_loss"].iloc[-1] == pytest.approx(metrics["test"]["log_loss"], rel=1e-5)
     for name in ("accuracy", "loss", "correlation", "correlation_excerpt"):
         assert (config.out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -96,6 +95,22 @@ def test_microbatches_change_nothing_but_memory(monkeypatch):
         list(covid.train(state, windows, epochs=3))
         results.append(covid.predict(state.model, covid.inputs(windows.values)))
     np.testing.assert_allclose(*results, atol=1e-5)
+
+
+def test_the_training_curve_is_what_each_step_saw_before_it(monkeypatch):
+    monkeypatch.setattr(covid, "MICRO_BATCH", 500)  # several micro-batches, whose numbers are added up
+    data = prepare(covid.CovidOptions(L=3, csv="simulated", hidden=4), lambda line: None)
+    state, before = covid.build(covid.CovidOptions(L=3, hidden=4)), []
+    x, label = covid.inputs(data.train.values), data.train.label
+    before.append(covid.predict(state.model, x))
+    for _ in covid.train(state, data.train, 3, covid.evaluation(state.model, data.test)):
+        before.append(covid.predict(state.model, x))  # after the step, and again with the record of its epoch
+    for record, p in zip(state.history, before[::2], strict=False):
+        given = np.where(label == 1, p, 1 - p)
+        assert record["train_loss"] == pytest.approx(-np.log(given).mean(), rel=1e-5)
+        assert record["train_accuracy"] == pytest.approx(((p > 0.5) == label).mean(), rel=1e-12)
+    p = before[-1]
+    assert state.history[-1]["train_accuracy"] != ((p > 0.5) == label).mean()
 
 
 def test_the_random_split_says_that_it_leaks():

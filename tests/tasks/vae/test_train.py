@@ -1,6 +1,7 @@
 """The image study up to its last epoch: images, model, loss and training, held against formulas and integrals."""
 
 import io
+import itertools
 import math
 import os
 import signal
@@ -151,7 +152,7 @@ def test_the_equations_of_the_model(rng):
 
 
 def loss_of(model, x, images, weight):
-    return vae.loss(model, x, images, weight, np.random.default_rng(5))
+    return vae.loss(model, x, images, weight, np.random.default_rng(5))[0]
 
 
 def terms_by_hand(model, x):
@@ -271,17 +272,36 @@ def test_the_terms_are_in_nats_an_image(small, per_channel):
 def test_the_records_have_weight_1_whatever_was_optimised(small, kl):
     model, layout, records = trained(small, kl=kl)
     assert [record["epoch"] for record in records] == [1, 2, 3]
-    for part, pixels in (("train", small.train), ("test", small.test)):
-        for name, value in vae.terms(model, layout, pixels).items():
-            assert records[-1][f"{part}_{name}"] == value
-        for record in records:
-            parts = record[f"{part}_reconstruction"], record[f"{part}_kl"]
-            assert record[f"{part}_negative_elbo"] == pytest.approx(sum(parts), rel=1e-12) and min(parts) > 0
+    for name, value in vae.terms(model, layout, small.test).items():
+        assert name == "squared_error" or records[-1][f"test_{name}"] == value
+    for part, record in itertools.product(("train", "test"), records):
+        parts = record[f"{part}_reconstruction"], record[f"{part}_kl"]
+        assert record[f"{part}_negative_elbo"] == pytest.approx(sum(parts), rel=1e-12) and min(parts) > 0
+
+
+@pytest.mark.parametrize("kl", [100.0, "learned"])
+def test_the_training_record_is_what_the_steps_of_the_epoch_saw(small, monkeypatch, kl):
+    seen, real = [], vae.loss
+
+    def loss(model, x, images, weight, rng):
+        before = rng.bit_generator.state
+        logits, mean, log_var = (t.data.astype(float) for t in model(nn.Tensor(x), rng))
+        rng.bit_generator.state = before
+        seen.append({"reconstruction": (np.logaddexp(0, logits) - x * logits).sum(),
+                     "kl": 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum()})
+        return real(model, x, images, weight, rng)
+
+    monkeypatch.setattr(vae, "loss", loss)
+    *_, records = trained(small, kl=kl, per_channel=True)
+    for i, record in enumerate(records):
+        for name in ("reconstruction", "kl"):
+            steps = [step[name] for step in seen[4 * i:4 * i + 4]]
+            assert record[f"train_{name}"] == pytest.approx(sum(steps) / 30, rel=1e-5)
 
 
 def test_evaluation_changes_nothing_in_training(small, monkeypatch):
     measured = trained(small)[0].state_dict()
-    monkeypatch.setattr(vae, "terms", lambda *arguments: {})
+    monkeypatch.setattr(vae, "terms", lambda *arguments: dict.fromkeys(vae.TERMS, 0.0))
     for name, array in trained(small)[0].state_dict().items():
         np.testing.assert_array_equal(array, measured[name])
 
