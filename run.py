@@ -17,76 +17,92 @@ if sys.version_info < (3, 10):  # noqa: UP036 (an older Python reaches this line
 if __name__ != "run":  # the program, or a worker that it started: Ctrl-C during the imports must not print a traceback
     ready = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import ast
 import contextlib
+import dataclasses
 import difflib
+import importlib
 import io
 import itertools
 import os
 import shlex
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import tyro
 from rich.console import Console
 
 from data import BadInput
-from tasks import gradcheck
-from tasks.bench import command as bench
-from tasks.common.run_folder import STOP_SIGNALS, Interrupted
-from tasks.common.training import Diverged
-from tasks.covid import train as covid
-from tasks.exercise import command as exercise
-from tasks.explain import command as explain
-from tasks.study import command as study
-from tasks.study.jobs import StudyOptions
-from tasks.vae import train as vae
+from tasks.common.stops import STOP_SIGNALS, Diverged, Interrupted
 
-COMMANDS = {
-    "covid": (covid.CovidOptions, covid.run),
-    "vae": (vae.VaeOptions, vae.run),
-    "study": (StudyOptions, study.run),
-    "gradcheck": (gradcheck.GradcheckOptions, gradcheck.run),
-    "bench": (bench.BenchOptions, bench.run),
-    "explain": (explain.ExplainOptions, explain.run),
-    "exercise": (exercise.ExerciseOptions, exercise.run),
+COMMANDS = {  # the function, and the class of its options; a command imports only what it uses
+    "covid": ("tasks.covid.train:run", "tasks.covid.train:CovidOptions"),
+    "vae": ("tasks.vae.train:run", "tasks.vae.train:VaeOptions"),
+    "study": ("tasks.study.command:run", "tasks.study.jobs:StudyOptions"),
+    "gradcheck": ("tasks.gradcheck:run", "tasks.gradcheck:GradcheckOptions"),
+    "bench": ("tasks.bench.command:run", "tasks.bench.command:BenchOptions"),
+    "explain": ("tasks.explain.command:run", "tasks.explain.command:ExplainOptions"),
+    "exercise": ("tasks.exercise.command:run", "tasks.exercise.command:ExerciseOptions"),
 }
 
 
-def parse(arguments: list[str]):
-    """The options of the command named first. Raises BadInput, in one line, in place of the boxes of tyro."""
-    printed = io.StringIO()
+def load(place: str):
+    """The object at "module:name"."""
+    module, name = place.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def parse(arguments: list[str]) -> tuple[Callable, object]:
+    """The command named first, and its options. Raises BadInput, in one line, in place of the boxes of tyro."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(overview())
+        raise SystemExit(0)
+    if not arguments or arguments[0] not in COMMANDS:
+        what = f"there is no command {arguments[0]}" if arguments else "a command is missing"
+        near = difflib.get_close_matches(" ".join(arguments[:1]), COMMANDS, 1)
+        there_is = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise BadInput(f"{what}; {there_is} (python run.py --help says what each does)")
+    (run, options), printed = map(load, COMMANDS[arguments[0]]), io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.extras.subcommand_cli_from_dict(
-                {name: options for name, (options, _) in COMMANDS.items()}, prog="run.py", args=arguments,
-                description="A deep-learning library from nothing but numpy, and the studies that run on it.",
-                config=(tyro.conf.FlagCreatePairsOff,))
+            return run, tyro.cli(options, prog=f"run.py {arguments[0]}", args=arguments[1:],
+                                 config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
-        raise BadInput(complaint(printed.getvalue(), arguments)) from None
+        raise BadInput(complaint(printed.getvalue(), arguments, options)) from None
 
 
-def complaint(box: str, arguments: list[str]) -> str:
+def overview() -> str:
+    """What each command does: the first line of the docstring of its options, read without an import."""
+    lines = ["usage: python run.py COMMAND [OPTIONS]", "",
+             "A deep-learning library from nothing but numpy, and the studies that run on it.", ""]
+    for command, (_, options) in COMMANDS.items():
+        module, name = options.split(":")
+        source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        kind, = (node for node in ast.parse(source).body if getattr(node, "name", None) == name)
+        lines.append(f"  {command:9}  {ast.get_docstring(kind).splitlines()[0]}")
+    return "\n".join([*lines, "", "python run.py COMMAND --help explains the options of a command."])
+
+
+def complaint(box: str, arguments: list[str], options: type) -> str:
     """tyro's box about wrong arguments in one line, with the nearest name and where to find the right ones."""
     # Below the title: a rule, if the box is drawn in ASCII; a paragraph that says what is wrong; a rule or an empty
     # line; more of it.
     lines = [line.strip("│| ") for line in box.splitlines()[1:]]
     text = itertools.dropwhile(lambda line: not line.strip("─-"), lines)
     wrong = " ".join(itertools.takewhile(lambda line: line.strip("─-"), text))
-    command = [name for name in arguments[:1] if name in COMMANDS]
-    options = COMMANDS[command[0]][0].__dataclass_fields__ if command else ()
-    known = [f"--{name.replace('_', '-')}" for name in options] or list(COMMANDS)
+    known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options)]
     words = [word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
-    near = [match for word in (words if command else arguments[:1]) if word not in known
-            for match in difflib.get_close_matches(word, known, 1)]
+    near = [match for word in words if word not in known for match in difflib.get_close_matches(word, known, 1)]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"{wrong}{hint} ({' '.join(['python run.py', *command, '--help'])} lists what there is)"
+    return f"{wrong}{hint} (python run.py {arguments[0]} --help lists what there is)"
 
 
 def main(arguments: list[str]) -> int:
     try:
-        options = parse(arguments)
-        run = next(run for kind, run in COMMANDS.values() if isinstance(options, kind))
+        run, options = parse(arguments)
         with warnings.catch_warnings():  # training checks itself that its numbers are finite, and says so in one line
             warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)  # from any thread
             return 1 if run(options, Console()) is False else 0

@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 
 import run
+import tasks.covid.train
+import tasks.vae.train  # noqa: F401 (so that the children do not have to)
 from data.lock import is_lock
 from tasks.common.run_folder import RunFolder
 

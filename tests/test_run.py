@@ -51,6 +51,14 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(arguments, say
     assert not list(Path().iterdir())
 
 
+def test_help_says_what_each_command_does_without_importing_it():
+    code = "import sys, run; sys.exit(run.main(['--help']) or 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=RUN.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command, (_, options) in run.COMMANDS.items():
+        assert f"  {command:9}  {run.load(options).__doc__.splitlines()[0]}\n" in done.stdout
+
+
 def test_help_is_not_an_error():
     child = Child("covid", "--help")
     assert child.wait() == 0 and "--threshold" in child.output
@@ -118,13 +126,15 @@ def test_ctrl_c_finishes_the_step_saves_says_how_to_go_on_and_leaves_a_clean_ter
     assert list(OUT.iterdir()) == [CHECKPOINT] and safetensors.numpy.load_file(CHECKPOINT)["optimizer.steps"] > 0
 
 
-def test_ctrl_c_while_the_program_starts_is_no_traceback():
-    process = subprocess.Popen([sys.executable, "-X", "importtime", RUN], stderr=subprocess.PIPE, text=True)
-    while "numpy.linalg" not in process.stderr.readline():  # run.py is at its imports, and there are more
+@pytest.mark.parametrize("module, status", [("tyro", -signal.SIGINT), ("numpy.linalg", 130)])
+def test_ctrl_c_while_the_program_starts_is_no_traceback(module, status):
+    """At the imports of run.py itself, and at those of the command."""
+    process = subprocess.Popen([sys.executable, "-X", "importtime", RUN, "covid"], stderr=subprocess.PIPE, text=True)
+    while f" {module}" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGINT and "Traceback" not in error
+    assert process.returncode == status and "Traceback" not in error
 
 
 def interrupted_at(path, number):
@@ -209,8 +219,9 @@ def test_ctrl_c_twice_stops_now(studies):
 
 @pytest.mark.parametrize("command", ["gradcheck", "bench"])
 def test_ctrl_c_where_nothing_is_saved(command, monkeypatch, capsys):
-    options, _ = run.COMMANDS[command]
-    monkeypatch.setitem(run.COMMANDS, command, (options, lambda *_: os.kill(os.getpid(), signal.SIGINT)))
+    place, options = run.COMMANDS[command]
+    run.load(options)
+    monkeypatch.setattr(place.replace(":", "."), lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert run.main([command]) == 130
     assert capsys.readouterr().err == NOTHING
 
@@ -231,7 +242,7 @@ def test_no_thread_says_more_about_it(monkeypatch):
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(np.exp, np.float32([1000])).result() == np.inf
 
-    monkeypatch.setitem(run.COMMANDS, "gradcheck", (run.COMMANDS["gradcheck"][0], overflow))
+    monkeypatch.setattr("tasks.gradcheck.run", overflow)
     assert run.main(["gradcheck"]) == 0  # a warning would be an error here
 
 

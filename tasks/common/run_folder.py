@@ -26,15 +26,9 @@ import pandas as pd
 from data import BadInput
 from data.lock import is_lock, locked
 from tasks.common.files import as_json, write, write_all
+from tasks.common.stops import STOP_SIGNALS, Diverged, Interrupted
 from tasks.common.tensors import pack, unpack
-from tasks.common.training import Diverged, TrainingState
-
-# Ctrl-C, `kill`, and the end of the terminal, where the system has them
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed, and the state is saved. Its arguments: the options with which the same command resumes."""
+from tasks.common.training import TrainingState
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The one training loop of both studies, and the state that it advances.
 
-Read next: run_folder.py, how the state is saved.
+Read next: stops.py, how it ends before its end.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from itertools import islice
 import numpy as np
 
 from nn import Module, Optimizer, Parameter, Tensor, find_anomaly, grad
-
-
-class Diverged(ArithmeticError):
-    """A loss or a gradient is not finite; the message says in which epoch and step, and which op made it so."""
+from tasks.common.stops import Diverged
 
 
 @dataclass

@@ -21,7 +21,7 @@ from tasks.common.files import as_json, write, write_all
 from tasks.common.machine import CORES, machine
 from tasks.common.options import check_ranges
 from tasks.common.progress import log_to, warn_of_minutes
-from tasks.common.run_folder import Interrupted
+from tasks.common.stops import Interrupted
 from tasks.study.jobs import Job, StudyOptions, image_jobs, sequence_jobs
 from tasks.study.page import page
 from tasks.study.results import Run, Study, read_run

@@ -34,7 +34,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from data import BadInput
 from tasks.common.progress import duration, log_to
-from tasks.common.training import Diverged
+from tasks.common.stops import Diverged
 from tasks.study.jobs import Files, Job
 
 

@@ -15,8 +15,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from data import BadInput
-from tasks.common.run_folder import Interrupted, RunFolder
-from tasks.common.training import Diverged, train
+from tasks.common.run_folder import RunFolder
+from tasks.common.stops import Diverged, Interrupted
+from tasks.common.training import train
 from tests.tasks.common.problem import problem
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import nn
-from tasks.common.training import Diverged, train
+from tasks.common.stops import Diverged
+from tasks.common.training import train
 from tests.tasks.common.problem import problem
 
 

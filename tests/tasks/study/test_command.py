@@ -178,7 +178,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from tasks.study import command as study
-from tasks.common.run_folder import Interrupted
+from tasks.common.stops import Interrupted
 from tasks.study.jobs import StudyOptions
 from tests.tasks.study.test_command import three_jobs
 

@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 
 from data import BadInput
-from tasks.common.training import Diverged
+from tasks.common.stops import Diverged
 from tasks.study import workers
 from tasks.study.jobs import Job
 from tests.tasks.study.conftest import content, folders, start

@@ -17,7 +17,7 @@ from rich.console import Console
 
 import nn
 from data import BadInput, faces
-from tasks.common.run_folder import Interrupted
+from tasks.common.stops import Interrupted
 from tasks.vae import train as vae
 
 RUN = Path(__file__).parents[3] / "run.py"
