@@ -15,6 +15,7 @@ from collections import deque
 
 import numpy as np
 
+SMALL = 2**17  # bytes; below, the allocator itself keeps the memory, and a fresh array costs less than the shelf
 _shelf: deque[np.ndarray] = deque(maxlen=16)
 
 
@@ -36,6 +37,8 @@ def borrow(dtype: np.dtype, *shapes: tuple[int, ...]) -> list[np.ndarray]:
     """
     sizes = [math.prod(shape) for shape in shapes]
     total, memory = sum(sizes), None
+    if total * dtype.itemsize < SMALL:
+        return [np.empty(shape, dtype) for shape in shapes]
     for _ in range(len(_shelf)):
         try:
             candidate = _shelf.popleft()
