@@ -304,12 +304,13 @@ def test_two_threads_never_borrow_the_same_memory(two_threads):
 
 
 def test_memory_that_nobody_looks_into_is_lent_again():
-    first, second = memory.borrow(np.dtype(float), (2, 3), (5,))
+    size = memory.SMALL // 8
+    first, second = memory.borrow(np.dtype(float), (2, 3), (size,))
     address = first.ctypes.data
     del first, second
-    for dtype, size in ((np.float32, 11), (float, 12)):
-        assert memory.borrow(np.dtype(dtype), (size,))[0].ctypes.data != address
-    assert memory.borrow(np.dtype(float), (11,))[0].ctypes.data == address
+    for dtype, other in ((np.float32, size + 6), (float, size + 7)):
+        assert memory.borrow(np.dtype(dtype), (other,))[0].ctypes.data != address
+    assert memory.borrow(np.dtype(float), (size + 6,))[0].ctypes.data == address
 
 
 def test_memory_that_another_thread_took_is_made_anew(monkeypatch):
@@ -318,8 +319,16 @@ def test_memory_that_another_thread_took_is_made_anew(monkeypatch):
             raise IndexError
 
     monkeypatch.setattr(memory, "_shelf", Emptied([None]))
-    array, = memory.borrow(np.dtype(float), (2, 3))
-    assert array.shape == (2, 3)
+    array, = memory.borrow(np.dtype(float), (2, memory.SMALL))
+    assert array.shape == (2, memory.SMALL)
+
+
+def test_small_arrays_are_fresh_ones():
+    """Below the bound no memory is put on the shelf, which holds 16 pieces."""
+    before = list(memory._shelf)
+    for array in memory.borrow(np.dtype(np.float32), (2, 3), (5,)):
+        assert array.base is None and array.dtype == np.float32
+    assert [piece.ctypes.data for piece in memory._shelf] == [piece.ctypes.data for piece in before]
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
