@@ -9,6 +9,7 @@
     cells.py       one step of RNN, LSTM, GRU in plain ops
     fused.py       the second kind of op: a layer at once, differentiated by hand
     memory.py      memory that is used again
+    threads.py     two threads for what is large
     sequence.py    RNN, LSTM, GRU over a whole sequence, with back-propagation through time by hand
     layers.py      Linear, Embedding, Dropout, LayerNorm, RNN, LSTM, GRU
     optim.py       SGD, RMSprop, Adam, AdamW, clipping, schedules
@@ -21,6 +22,7 @@
 __version__ = "0.2.0"
 
 from nn.recording import no_grad
+from nn.threads import set_num_threads
 from nn.tensor import (Tensor, add, astype, broadcast_to, div, getitem, grad, log, matmul, mul, neg, op, pow,
                        reshape, scatter, sub, sum, swapaxes)
 from nn.ops import (abs, argmax, clip, concatenate, cos, cumsum, einsum, elu, exp, expm1, gelu, leaky_relu, linear,

@@ -4,7 +4,7 @@ The operating system hands out fresh memory page by page, at the first touch (LS
 L = 5, forward and backward on one thread: 13 ms with fresh memory, 7 ms with borrowed memory). So the memory of a step
 is put on a shelf when nothing uses it any more, and the next step takes it from there.
 
-Read next: sequence.py, which borrows.
+Read next: threads.py, two threads for what is large.
 """
 
 from __future__ import annotations

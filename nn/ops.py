@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nn.tensor import Tensor, astype, getitem, kept_shape, methods, op, reshape, sum
+from nn.threads import product
 
 # -- values that numpy does not have in this form -----------------------------------------------------------
 
@@ -141,7 +142,7 @@ def _inside(widths, shape):
 
 def _linear(x, weight, bias):
     """x W^T + b:  x (N, I), W (O, I), b (O,) -> (N, O). The bias is added in place: the product is not used."""
-    y = x @ weight.T
+    y = product(x, weight.T)
     return np.add(y, bias, out=y if y.dtype == np.result_type(y, bias) else None)
 
 
@@ -188,8 +189,9 @@ logsumexp = op(_logsumexp, lambda g, y, x, axis=-1, keepdims=False: reshape(g, k
 softmax = op(_softmax, lambda g, y, x, axis=-1: y * (g - sum(g * y, axis, keepdims=True)))
 log_softmax = op(_log_softmax, lambda g, y, x, axis=-1: g - softmax(x, axis) * sum(g, axis, keepdims=True))
 
-linear = op(_linear, lambda g, y, x, weight, bias: g @ weight,
-                     lambda g, y, x, weight, bias: g.mT @ x,
+_product = op(product, lambda g, y, a, b: _product(g, b.mT), lambda g, y, a, b: _product(a.mT, g))
+linear = op(_linear, lambda g, y, x, weight, bias: _product(g, weight),
+                     lambda g, y, x, weight, bias: _product(g.mT, x),
                      lambda g, y, x, weight, bias: g)
 
 transpose = op(_transpose, lambda g, y, x, axes=None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from nn.module import Module, Parameter
 from nn.tensor import Tensor
+from nn.threads import halves
 
 BLOCK = 65_536  # elements per call of `update`, so that they stay in the cache: Adam on 2.5 million: 4.3 ms, not 6.0
 
@@ -134,12 +135,17 @@ class Optimizer:
         """Change the parameters according to their gradients."""
         self._gather()
         self.steps += 1
+        blocks = [slice(i, min(i + BLOCK, end)) for start, end in self._runs() for i in range(start, end, BLOCK)]
+        if len(blocks) < 8:
+            self._update(blocks)
+        else:
+            halves(self._update, (blocks[::2],), (blocks[1::2],))
+
+    def _update(self, blocks):
         spare = np.empty(min(BLOCK, self.data.size), self.wide)
-        for start, end in self._runs():
-            for i in range(start, end, BLOCK):
-                block = slice(i, min(i + BLOCK, end))
-                p, g = self.data[block], self.grad[block].astype(self.wide, copy=False)
-                self.update(p, g, spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
+        for block in blocks:
+            p, g = self.data[block], self.grad[block].astype(self.wide, copy=False)
+            self.update(p, g, spare[:p.size], *(getattr(self, name)[block] for name in self.slots))
 
     def _runs(self):
         """The sections that have a gradient, neighbours joined: usually one run, from 0 to the end."""

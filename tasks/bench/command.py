@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from threadpoolctl import threadpool_limits
 
+import nn
 from data import BadInput
 from tasks.bench.peers import LIBRARIES
 from tasks.bench.workloads import GROWTH, WORKS, Work, floor, flops
@@ -80,8 +81,9 @@ class Setting(NamedTuple):
 
 
 def ours(work: Work, threads: int):
-    """The threads are the BLAS's, or ours over micro-batches."""
-    threadpool_limits(threads if work.parts == 1 else 1)
+    """Threads over micro-batches, and over halves of what is large; none of the BLAS."""
+    threadpool_limits(1)
+    nn.set_num_threads(threads)
     return work.ours(threads)
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 import nn
 from data import BadInput
@@ -22,6 +23,7 @@ from data.drawn_faces import SIDE, load_drawn_faces
 from data.faces import Images, read_images, shrink, split
 from data.mnist import read_mnist
 from tasks.common import training
+from tasks.common.machine import CORES
 from tasks.common.options import RunOptions, Seed, between, check_ranges, default_folder, identity
 from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
@@ -159,13 +161,14 @@ def expected_seconds(options: VaeOptions, data: Data) -> float:
 # -- the run ------------------------------------------------------------------------------------------------------
 
 
+@threadpool_limits.wrap(limits=1)  # nn's own threads are as fast, and faster on a busy machine: see nn/threads.py
 def run(options: VaeOptions, console: Console) -> dict:
     """The whole study for one weight: writes the run's folder and returns what `metrics.json` holds.
 
     Raises BadInput for a wrong option or file, with nothing written; Interrupted at Ctrl-C, with the state saved;
-    Diverged if a number is not finite. The same options give the same bits if the BLAS has the same number of threads,
-    which decides the order of its sums.
+    Diverged if a number is not finite. No bit depends on the number of threads.
     """
+    nn.set_num_threads(min(2, CORES))
     log = log_to(console)
     data = prepare(options, log)
     layout = Layout(data.train.shape[1], data.train.shape[3], options.per_channel)

@@ -21,6 +21,7 @@ NEEDS_NO_ROW = {
     "op": "makes ops", "fused": "makes ops",
     "grad": "differentiates", "no_grad": "switches differentiation off", "gradcheck": "checks: test_gradcheck.py",
     "find_anomaly": "looks for a nan: test_anomaly.py", "draw": "a picture: test_draw.py",
+    "set_num_threads": "changes no number: test_threads.py",
     "GradientError": "an exception",
     **dict.fromkeys(["Optimizer", "SGD", "RMSprop", "Adam", "AdamW", "clip_grad_norm_", "clip_grad_value_"],
                     "train: test_optim.py"),

@@ -1,0 +1,51 @@
+"""Two threads for what is large: a product by halves of its result, an optimiser's step by halves of the parameters.
+
+A BLAS has threads of its own. But they wait for each other in a loop, so that on a machine with other work they take
+three times as long as one thread would; and its results depend on how many there are, in the last bits. So a large
+training is best run with one thread of the BLAS and two of these:
+
+    threadpoolctl.threadpool_limits(1)
+    nn.set_num_threads(2)
+
+A product is always computed in two halves, also by one thread, and no sum is divided: no bit depends on the threads.
+
+Read next: sequence.py, which borrows memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+LARGE = 2**24  # multiplications of a product, about a third of a millisecond; below, a second thread gains nothing
+
+_second: ThreadPoolExecutor | None = None  # the thread beside the one that calls
+
+
+def set_num_threads(count: int) -> None:
+    """From now on compute what is large in one thread, as at first, or in two. ValueError for another number."""
+    global _second
+    if count not in (1, 2):
+        raise ValueError(f"set_num_threads: there are 1 or 2 threads, not {count}")
+    _second = ThreadPoolExecutor(1) if count == 2 else None
+
+
+def halves(function: Callable, one: tuple, other: tuple) -> None:
+    """function(*one) and function(*other), at the same time if there are two threads."""
+    waiting = _second.submit(function, *other) if _second else None
+    function(*one)
+    if waiting:
+        waiting.result()
+    else:
+        function(*other)
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, for a (n, k) and b (k, m)."""
+    if a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] < LARGE:
+        return a @ b
+    y, half = np.empty((len(a), b.shape[1]), np.result_type(a, b)), b.shape[1] // 2
+    halves(np.matmul, (a, b[:, :half], y[:, :half]), (a, b[:, half:], y[:, half:]))
+    return y
