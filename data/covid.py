@@ -1,17 +1,12 @@
 """Case counts from a file: the file is found and read, and every cell is checked.
 
-Read next: dates.py, how the headings of days are read.
+Read next: cells.py, the file as rows of cells.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import itertools
 import os
-import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,9 +16,11 @@ import numpy as np
 import pandas as pd
 
 from data import BadInput, epidemic, shown
+from data.cells import bad, read_count, read_rows
 from data.countries import iso2
 from data.dates import consecutive, read_day
 from data.download import DownloadError, fetch
+from data.layouts import read_layout, wanted
 
 CACHE = Path(__file__).parent / "cache"
 SOURCE = "time_series_covid19_confirmed_global.csv"
@@ -38,11 +35,7 @@ HEADINGS = {  # what the columns beside the days are called
     "Lat": {"lat", "latitude"},
     "Long": {"long", "long_", "lon", "longitude"},
 }
-MOST_BYTES = 2**25  # 20 times the source's own file with all its days
-WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
-DOUBTFUL = re.compile(r"[0-9]{1,3}(\.[0-9]{3})+")  # a point before thousands, or before decimals?
 MOST_FALLS = 0.05  # of the steps from day to day
-MOST_DIGITS = 10  # as many as the number of people alive has
 
 
 @dataclass(frozen=True)
@@ -99,15 +92,17 @@ def load_cases(
 
 
 def read_cases(path: str | Path, until: str | None = None, daily: bool = False) -> CaseCounts:
-    """Case counts from a CSV file in either of two formats, told apart by content.
+    """Case counts from a CSV file. A table with a row for each country is in one of two formats, told apart by content:
 
     pivot table   three header rows: names and dates; "sum" in every column; "Country/Region" alone
     the source's  one header row: Province/State, Country/Region, Lat, Long, dates; provinces are summed. Other common
                   headings will do (Country, Country_Region, ...), and only the country and the days are needed
 
-    UTF-8, or UTF-16 with its byte order mark; commas, semicolons or tabs; "607.0" is 607. Dates are 1/22/20, 1/22/2020
-    or 2020-01-22, in any order of the columns; or in other forms, as spreadsheets write them, if exactly one reading
-    makes the columns consecutive days.
+    Tables with a row for each day and country (Our World in Data, WHO, ECDC, Kaggle) or a column for each country are
+    read too: see `layouts.read_layout`.
+
+    Dates are 1/22/20, 1/22/2020 or 2020-01-22, in any order of the columns; or in other forms, as spreadsheets write
+    them, if exactly one reading makes the columns consecutive days.
     until   as in `load_cases`; None for all days. Cells of later days are not looked at
     daily   the counts are new cases, and are added up
 
@@ -119,7 +114,32 @@ def read_cases(path: str | Path, until: str | None = None, daily: bool = False) 
     what looks like the sum of some, or like one country under two names, is kept, and a note says so.
     """
     path = Path(path)
-    rows = _read_rows(path)
+    rows = read_rows(path, wanted)
+
+    def last_day(start, end):
+        return _last_day(until, start, end, shown(path.name))
+
+    if found := read_layout(path, rows, last_day):
+        table, of_days, notes, end = found
+        if daily and not of_days:
+            raise BadInput(f"{path}: --daily is for new cases, and this table has cumulative counts")
+    else:
+        table, end = _read_row_a_country(path, rows, last_day)
+        notes, of_days = ["The counts of each day were added up (--daily)."] if daily else [], daily
+    if of_days:
+        table = table.cumsum(axis=1)
+    cumulative = table.groupby(level="country", sort=False).sum().T
+    _check_cumulative(path, cumulative)
+    if len(table) > len(cumulative.columns):
+        notes.insert(0, f"Provinces are summed: {len(table)} rows make {len(cumulative.columns)} countries.")
+    cumulative, about_totals = without_totals(cumulative)
+    return _case_counts(cumulative.sort_index(axis=1), shown(path.name), False, notes + about_totals, end)
+
+
+def _read_row_a_country(
+    path: Path, rows: list[list[str]], last_day: Callable[[date, date], date]
+) -> tuple[pd.DataFrame, date]:
+    """The counts (rows, days), in the order of the file, and the last day in the file."""
     header = [next((name for name, others in HEADINGS.items() if cell.casefold() in others), cell) for cell in rows[0]]
     if header[:1] == [""] and "Country/Region" in header:  # the index that pandas wrote
         header, rows = header[1:], [row[1:] for row in rows]
@@ -140,9 +160,9 @@ def read_cases(path: str | Path, until: str | None = None, daily: bool = False) 
     if first == 3:
         for column, cell in enumerate(rows[1][1:], start=1):
             if cell != "sum":
-                raise _bad(path, 2, column, cell, "is where a pivot table of sums has 'sum'")
+                raise bad(path, 2, column, cell, "is where a pivot table of sums has 'sum'")
     days = _read_days(path, header)
-    last = _last_day(until, min(days), max(days), shown(path.name))
+    last = last_day(min(days), max(days))
     columns = [column for day, column in days.items() if day <= last]
 
     counts: dict[tuple[str, str], list[int]] = {}
@@ -151,32 +171,20 @@ def read_cases(path: str | Path, until: str | None = None, daily: bool = False) 
         name, part = row[country], "" if province is None else row[province]
         place, both = (name.casefold(), part.casefold()), ", ".join(filter(None, (name, part)))
         if not name:
-            raise _bad(path, number, country, "", "is not the name of a country")
+            raise bad(path, number, country, "", "is not the name of a country")
         if not both.isprintable():
-            raise _bad(path, number, country, both, "holds a character that cannot be shown: is it the name?")
+            raise bad(path, number, country, both, "holds a character that cannot be shown: is it the name?")
         if place in counts:
-            raise _bad(path, number, country, both, "is in an earlier row already")
+            raise bad(path, number, country, both, "is in an earlier row already")
         if spelling.setdefault(place[0], name) != name:
-            raise _bad(path, number, country, name, f"is spelled {spelling[place[0]][:40]!r} in an earlier row")
-        counts[place] = [_read_count(path, number, column, row[column]) for column in columns]
+            raise bad(path, number, country, name, f"is spelled {spelling[place[0]][:40]!r} in an earlier row")
+        counts[place] = [read_count(path, number, column, row[column]) for column in columns]
     if not counts:
         raise BadInput(f"{path}: there is no country below the heading")
 
     names = pd.Index([spelling[name] for name, _ in counts], name="country")
     dates = pd.date_range(str(min(days)), periods=len(columns), name="date")
-    table = pd.DataFrame(list(counts.values()), names, dates, "int64")
-    if daily:
-        table = table.cumsum(axis=1)
-    cumulative = table.groupby(level="country", sort=False).sum().T
-    _check_cumulative(path, cumulative)
-    notes = []
-    if len(counts) > len(cumulative.columns):
-        notes.append(f"Provinces are summed: {len(counts)} rows make {len(cumulative.columns)} countries.")
-    if daily:
-        notes.append("The counts of each day were added up (--daily).")
-    cumulative, found = without_totals(cumulative)
-    notes += found
-    return _case_counts(cumulative.sort_index(axis=1), shown(path.name), False, notes, max(days))
+    return pd.DataFrame(list(counts.values()), names, dates, "int64"), max(days)
 
 
 def _simulated(until: str | None) -> CaseCounts:
@@ -257,61 +265,21 @@ def _case_counts(cumulative: pd.DataFrame, source: str, simulated: bool, notes: 
     return CaseCounts(cumulative, source, simulated, tuple(notes))
 
 
-def _bad(path: Path, row: int, column: int, cell: str, why: str) -> BadInput:
-    """Rows and columns as a spreadsheet counts them; `row` from 1, `column` from 0."""
-    return BadInput(f"{path}, row {row}, column {column + 1}: {cell[:40]!r} {why}")
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    """The cells of a CSV file without the blanks around them and without empty rows at the end."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-    if len(raw) > MOST_BYTES:
-        raise BadInput(f"{path}: is larger than {MOST_BYTES:,} bytes, too large for a table of case counts")
-    if raw.startswith((b"PK", b"\x1f\x8b")):
-        raise BadInput(f"{path}: is an archive or a spreadsheet: give the CSV file itself")
-    try:
-        text = raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"{path}, row {row}: not UTF-8 text: save the file as 'CSV UTF-8'") from None
-    if "\0" in text:
-        row = text.count("\n", 0, text.index("\0")) + 1
-        raise BadInput(f"{path}, row {row}: contains a NUL byte and is not text: save the file as 'CSV UTF-8'")
-    text = unicodedata.normalize("NFC", text)  # one name, one spelling: an accent may be a character of its own
-    if text.lstrip().startswith("<"):
-        raise BadInput(f"{path}: is a web page, not a CSV file")
-    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        rows = [[cell.strip() for cell in row] for row in reader]
-    except csv.Error as error:
-        raise BadInput(f"{path}, row {reader.line_num}: not CSV: {error}") from None
-    while rows and not any(rows[-1]):
-        rows.pop()
-    if not rows:
-        raise BadInput(f"{path}: is empty")
-    return rows
-
-
 def _read_days(path: Path, header: list[str]) -> dict[date, int]:
     """The column of every day, in the order of the days."""
     others = [column for column, cell in enumerate(header) if cell not in HEADINGS]
     for column, cell in enumerate(header):
         if cell in HEADINGS and header.index(cell) < column:
-            raise _bad(path, 1, column, cell, "repeats an earlier column")
+            raise bad(path, 1, column, cell, "repeats an earlier column")
     if len(others) > 1 and (dates := consecutive([header[column] for column in others])):
         return dict(zip(dates, others, strict=True))
     columns: dict[date, int] = {}
     for column in others:
         day = read_day(header[column])
         if day is None:
-            raise _bad(path, 1, column, header[column], "is not a date such as 1/22/20 or 2020-01-22")
+            raise bad(path, 1, column, header[column], "is not a date such as 1/22/20 or 2020-01-22")
         if day in columns:
-            raise _bad(path, 1, column, header[column], "repeats an earlier column")
+            raise bad(path, 1, column, header[column], "repeats an earlier column")
         columns[day] = column
     if len(columns) < 2:
         raise BadInput(f"{path}, row 1: at least two columns of dates are needed, there are {len(columns)}")
@@ -319,23 +287,3 @@ def _read_days(path: Path, header: list[str]) -> dict[date, int]:
         if following - day != timedelta(days=1):
             raise BadInput(f"{path}, row 1: no column for the days between {day} and {following}")
     return {day: columns[day] for day in sorted(columns)}
-
-
-def _read_count(path: Path, row: int, column: int, cell: str) -> int:
-    number = WHOLE_NUMBER.fullmatch(cell)
-    if DOUBTFUL.fullmatch(cell):
-        raise _bad(path, row, column, cell, f"may mean {cell.partition('.')[0]} or {cell.replace('.', ',')}: write "
-                   "whole numbers without a point")
-    if number and len(number[1]) <= MOST_DIGITS:
-        return int(number[1])
-    if not cell:
-        why = "is an empty cell"
-    elif number:
-        why = "has more digits than the number of people"
-    elif re.fullmatch(r"-[0-9.]+", cell):
-        why = "is negative, which a cumulative count cannot be"
-    elif re.fullmatch(r"[0-9]*\.[0-9]+", cell):
-        why = "is not a whole number"
-    else:
-        why = "is not a number in plain digits"
-    raise _bad(path, row, column, cell, why)

@@ -70,6 +70,7 @@ MEANT = {
     .replace("0,0,7,607", "0,0,607,7"),
     "blanks around": SOURCE.replace(",0,0,", ", 0 ,0,").replace("Guyana", " Guyana "),
     "empty rows at the end": PIVOT + ",,,,,,\n\n",
+    "packed with gzip": gzip.compress(SOURCE.encode()),
 }
 
 
@@ -154,9 +155,10 @@ def test_damage_is_refused_in_one_line_that_says_where(text: str, old: str, new:
     (PIVOT.encode("utf-16-le"), "row 1: contains a NUL byte"),
     (PIVOT.encode("utf-16")[:-1], "row 5: not UTF-8"),
     (PIVOT.encode("utf-32"), "row 1: contains a NUL byte"),
-    (gzip.compress(PIVOT.encode()), "is an archive"),
+    (b"PK\3\4" + bytes(99), "is an archive"),
+    (gzip.compress(PIVOT.encode())[:-20], "is damaged"),
     (b"\x89PNG\r\n\x1a\n", "row 1: not UTF-8"),
-], ids=["Latin-1", "UTF-16 without its mark", "UTF-16, cut", "UTF-32", "gzip", "a picture"])
+], ids=["Latin-1", "UTF-16 without its mark", "UTF-16, cut", "UTF-32", "zip", "gzip, cut", "a picture"])
 def test_other_bytes_are_refused(content: bytes, message: str) -> None:
     path = write(content)
     with pytest.raises(BadInput, match=f"^{path}(, |: ){message}"):
@@ -201,7 +203,7 @@ def test_a_file_without_permission(nobody: Callable[[], AbstractContextManager])
 
 
 def test_a_file_without_end_is_refused() -> None:
-    with pytest.raises(BadInput, match="^/dev/zero: is larger than 33,554,432 bytes"):
+    with pytest.raises(BadInput, match="^/dev/zero: holds more than 134,217,728 bytes"):
         covid.read_cases("/dev/zero")
 
 
