@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL
@@ -35,6 +36,22 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)  # the notes say what matter
 EXTENSIONS = Image.registered_extensions()
 # PostScript is a program: Pillow would let Ghostscript run it, without a limit of time.
 FORMATS = [name for name in Image.OPEN if name != "EPS"]
+
+
+class Deep(NamedTuple):
+    """A picture of 16 bits: its square (size, size, 1) float32, on which 65535 is 255; and its brightest pixel."""
+
+    square: np.ndarray
+    brightest: int
+
+
+class TooSmall(str):
+    """Why a picture is skipped, and `side`, the length of its shorter side."""
+
+    def __new__(cls, size: int, side: int):
+        reason = super().__new__(cls, f"smaller than {size} x {size} pixels")
+        reason.side = side
+        return reason
 
 
 @dataclass(frozen=True)
@@ -75,8 +92,8 @@ def read_images(
 ) -> Images:
     """Every picture in a folder and in the folders inside, in any format that Pillow reads, as size x size pixels.
 
-    They are made upright (EXIF), put on white where transparent, and 16 bits are scaled to 8; of an animation the first
-    frame is used.
+    They are made upright (EXIF), put on white where transparent, and 16 bits are scaled to 8 (see `_select`); of an
+    animation the first frame is used.
     Grey if all pictures are grey, even when stored as RGB; otherwise all are RGB. Colour profiles are not
     applied. The square in the middle is averaged (see `shrink`), never enlarged. Of pictures that are then
     equal pixel for pixel only the first stays, so that none is in the training and in the test set.
@@ -210,10 +227,10 @@ def _read(path: Path, size: int) -> np.ndarray | str:
             if image.width * image.height > MOST_PIXELS:
                 return too_large
             if min(image.size) < size:
-                return f"smaller than {size} x {size} pixels"
+                return TooSmall(size, min(image.size))
             image.verify()  # the checksums in a PNG file, which decoding does not look at
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            x = _decode(image)
+            x, deep = _decode(image), image.mode.startswith("I")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return too_large
     except Image.UnidentifiedImageError:
@@ -223,8 +240,13 @@ def _read(path: Path, size: int) -> np.ndarray | str:
         return BROKEN
     if x is None:
         return "numbers that are not from 0 to 65535, or fractions not from 0 to 1, so that white is unknown"
-    square = np.rint(shrink(x, size)).astype(np.uint8)
-    return np.broadcast_to(square, (size, size, 3))
+    if deep:
+        return Deep(shrink(x, size), round(float(x.max()) * 65535 / 255))
+    return _rounded(shrink(x, size), size)
+
+
+def _rounded(square: np.ndarray, size: int) -> np.ndarray:
+    return np.broadcast_to(np.rint(square).astype(np.uint8), (size, size, 3))
 
 
 def _decode(image: Image.Image) -> np.ndarray | None:
@@ -244,7 +266,16 @@ def _decode(image: Image.Image) -> np.ndarray | None:
 def _select(
     files: list[str], squares: list[np.ndarray | str], size: int
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Pixels, names and notes: without the skipped, without duplicates, in one channel if that is enough."""
+    """Pixels, names and notes: without the skipped, without duplicates, in one channel if that is enough.
+
+    Pictures of 16 bits often use only 8, 10, 12 or 14 of them. White is the end of the smallest of these ranges that
+    holds the brightest pixel of all such pictures.
+    """
+    deep = [square for square in squares if isinstance(square, Deep)]
+    brightest = max((square.brightest for square in deep), default=0)
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if brightest < 2**bits)
+    squares = [_rounded(square.square * np.float32(65535 / (2**bits - 1)), size) if isinstance(square, Deep) else square
+               for square in squares]
     first: dict[bytes, str] = {}  # pixels and the first file that has them
     skipped: dict[str, list[str]] = {}
     copies = []
@@ -256,7 +287,12 @@ def _select(
     pixels = np.frombuffer(bytearray().join(first), np.uint8).reshape(-1, size, size, 3)
     if (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1].copy()
-    notes = [f"Skipped, {why}: {len(names)} (such as '{shown(names[0])}')." for why, names in skipped.items()]
+    smallest = min((square.side for square in squares if isinstance(square, TooSmall)), default=0)
+    notes = [f"Skipped, {why}: {len(names)} (such as '{shown(names[0])}')."
+             + f" With --size {smallest} they are used." * isinstance(why, TooSmall) for why, names in skipped.items()]
+    if deep and bits < 16:
+        notes.append(f"Pictures of 16 bits, with no pixel above {brightest}: {len(deep)}. White is taken to be "
+                     f"{2**bits - 1}, as with {bits} bits.")
     if copies:
         name, same = map(shown, copies[0])
         notes.append(f"Exact duplicates, left out before the split: {len(copies)} ('{name}' is equal to '{same}').")

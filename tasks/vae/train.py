@@ -21,7 +21,7 @@ import nn
 from data import BadInput
 from data.drawn_faces import SIDE, load_drawn_faces
 from data.faces import Images, read_images, shrink, split
-from data.mnist import read_mnist
+from data.mnist import read_idx_folder, read_mnist
 from tasks.common import training
 from tasks.common.machine import CORES
 from tasks.common.options import RunOptions, Seed, between, check_ranges, default_folder, identity
@@ -46,7 +46,7 @@ class VaeOptions(RunOptions):
     kl: Annotated[float, between(float, 0, 10**6)] | Literal["learned", "anneal"] = 1.0
     """The weight of the KL term: a number; "anneal", from 0 to 1 over the first fifth; or "learned"."""
     images: str = "auto"
-    """A folder of pictures; "drawn", by this program; "mnist"; or "auto": drawn."""
+    """A folder of pictures, or of files like MNIST's; "drawn", by this program; "mnist"; or "auto": drawn."""
     size: Annotated[int, between(int, 4, 512)] = 32
     """Pixels along a side. (MNIST has 28.)"""
     hidden: Annotated[int, between(int, 1, 10_000)] = 400
@@ -83,17 +83,17 @@ class Data:
 
 
 def prepare(options: VaeOptions, log: Callable[[str], None] = print) -> Data:
-    """Find, read and split the images: 70 % for training and 30 % for test; MNIST has a split of its own."""
+    """Find, read and split the images: 70 % for training and 30 % for test; MNIST and its like have their own split."""
     check_ranges(options)
-    if options.images == "mnist":
-        train_images, test_images = read_mnist(log)
-        return Data(train_images.pixels, test_images.pixels, train_images.source, False)
     if options.images in ("auto", "drawn"):
         if options.size > SIDE:
             raise BadInput(f"--size: the drawn faces have {SIDE} pixels along a side, not {options.size}")
         faces, _ = load_drawn_faces(log=log)
         images = Images(np.stack([np.rint(shrink(face, options.size)).astype(np.uint8) for face in faces]),
                         "drawn faces (simulated)", simulated=True)
+    elif pair := read_mnist(log) if options.images == "mnist" else read_idx_folder(options.images):
+        train_images, test_images = pair
+        return Data(train_images.pixels, test_images.pixels, train_images.source, False)
     else:
         images = read_images(options.images, options.size, log=log)
     for note in images.notes:

@@ -95,6 +95,25 @@ def test_every_mode_becomes_eight_bits(kind: str) -> None:
     assert np.array_equal(np.unique(images.pixels.reshape(64, -1), axis=0), np.atleast_2d(colour))
 
 
+@pytest.mark.parametrize("brightest, white", [(255, 255), (1023, 1023), (1024, 4095), (4095, 4095), (16383, 16383),
+                                              (16384, 65535)])
+def test_white_is_the_end_of_the_range_that_the_brightest_of_all_pictures_needs(brightest: int, white: int) -> None:
+    save(numbers(brightest, "uint16"), "a.png")
+    save(numbers(brightest // 2, "uint16"), "b.png")
+    save(plain("L", 77), "c.png")
+    images = read()
+    assert [int(image.max()) for image in images.pixels] == [
+        round(255 * brightest / white), round(255 * (brightest // 2) / white), 77]
+    told = [note for note in images.notes if "16 bits" in note]
+    assert len(told) == (white < 65535)
+    assert not told or f"no pixel above {brightest}: 2. White is taken to be {white}, as with" in told[0]
+
+
+def test_twelve_bits_in_sixteen_are_not_black() -> None:
+    (HERE / "a.png").write_bytes((Path(__file__).parent / "cases" / "12bit.png").read_bytes())
+    assert read().pixels.max() > 200
+
+
 @pytest.mark.parametrize("mode, colour, name, expected", [
     ("RGB", (200, 100, 50), "a.jpg", (200, 100, 50)),
     ("CMYK", (0, 255, 255, 0), "a.jpg", RED),
@@ -253,7 +272,10 @@ def test_what_cannot_be_used_is_skipped_with_a_note(monkeypatch: pytest.MonkeyPa
     images = read()
     assert images.names == ("good.png",)
     note, _ = images.notes
+    note, _, advice = note.partition(" With --size ")
     assert note.startswith(f"Skipped, {why}") and note.endswith(f": 2 (such as '{name}').")
+    assert advice == ("" if "smaller" not in why else "7 they are used." if name == "a.png" and kind == "8 x 7" else
+                      "1 they are used.")
     shutil.rmtree(HERE / "inside")
     (HERE / "good.png").unlink()
     with pytest.raises(BadInput, match=f"^pictures: not one usable picture. Skipped, {why}.*: 1 ") as error:

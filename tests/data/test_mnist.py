@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import struct
 import threading
+import tracemalloc
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -118,12 +119,12 @@ def broken(images: np.ndarray) -> dict[str, tuple[bytes, str]]:
     changed = bytearray(good)
     changed[-1] ^= 1
     return {
-        "empty": (b"", "begins with nothing, not 00000803 00000005 0000001c 0000001c"),
+        "empty": (b"", "begins with nothing, not 00000803 and three sizes"),
         "cut within the heading": (good[:6], "begins with"),
         "labels": (struct.pack(">2I", 2049, 5) + bytes(5), "begins with"),
         "signed bytes": (idx(images, magic=0x903), "begins with 00000903"),
-        "too few images": (idx(images[:4]), "begins with"),
-        "32 x 32": (idx(np.zeros((5, 32, 32), np.uint8)), "begins with"),
+        "too few images": (idx(images[:4]), "holds 4 images of 28 x 28 pixels, not 5 of 28 x 28"),
+        "32 x 32": (idx(np.zeros((5, 32, 32), np.uint8)), "holds 5 images of 32 x 32 pixels, not 5 of"),
         "cut": (good[:-1], "is shorter than its 3,936 bytes"),
         "too long": (good + b"\0", "is longer than its 3,936 bytes"),
         "another data set": (bytes(changed), "other content"),
@@ -161,3 +162,59 @@ def test_the_real_files(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train.pixels.shape == (60_000, 28, 28, 1) and test.pixels.shape == (10_000, 28, 28, 1)
     assert train.pixels.mean() / 255 == pytest.approx(0.1307, abs=5e-5)  # the mean that everyone normalises by
     assert train.pixels.std() / 255 == pytest.approx(0.3081, abs=5e-5)
+
+
+# -- files of the same form, and other names ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["mnist", "MNIST/raw"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_under_the_names_that_people_have(digits, monkeypatch: pytest.MonkeyPatch, folder: str, packed: bool) -> None:
+    monkeypatch.setenv("NN_DATA", "mine")
+    put(Path("mine", folder), digits, packed)
+    for path in Path("mine", folder).iterdir():
+        path.rename(path.with_name(path.name.replace("-idx3", ".idx3")))
+    assert_read(digits, [])
+
+
+@pytest.mark.parametrize("part", [".", "raw", "MNIST/raw", "FashionMNIST/raw"])
+def test_a_folder_in_the_form_of_mnist(rng, part: str) -> None:
+    clothes = {"TRAIN": rng.integers(0, 256, (4, 12, 12), dtype=np.uint8),
+               "TEST": rng.integers(0, 256, (2, 12, 12), dtype=np.uint8)}
+    put(Path("clothes", part), clothes)
+    train, test = mnist.read_idx_folder("clothes")
+    assert np.array_equal(train.pixels[..., 0], clothes["TRAIN"])
+    assert np.array_equal(test.pixels[..., 0], clothes["TEST"])
+    assert train.source == test.source == {".": "clothes", "raw": "clothes"}.get(part, part.split("/")[0])
+    next(Path("clothes", part).glob("t10k*")).unlink()
+    with pytest.raises(BadInput, match="clothes.*: holds train-images-idx3-ubyte, but not t10k-images-idx3-ubyte"):
+        mnist.read_idx_folder("clothes")
+
+
+def test_a_folder_without_such_files_is_one_of_pictures() -> None:
+    Path("pictures").mkdir()
+    assert mnist.read_idx_folder("pictures") is None and mnist.read_idx_folder("nowhere") is None
+
+
+@pytest.mark.parametrize("sizes, says", [((1000, 28, 29), "have to be square"), ((0, 28, 28), "have to be square"),
+                                         ((2**31, 2**10, 2**10), "at most 1,073,741,824 pixels")])
+def test_what_a_file_promises_is_bounded(sizes: tuple, says: str) -> None:
+    Path("a").mkdir()
+    content = gzip.compress(struct.pack(">4I", 2051, *sizes) + bytes(10**6))
+    for name in (mnist.TRAIN.name, mnist.TEST.name):
+        Path("a", f"{name}.gz").write_bytes(content)
+    with pytest.raises(BadInput, match=says):
+        mnist.read_idx_folder("a")
+
+
+def test_no_more_is_unpacked_than_is_promised() -> None:
+    """A file of gzip can hold a thousand times its size."""
+    content = gzip.compress(idx(np.zeros((2, 28, 28), np.uint8)) + bytes(2**28), 1)
+    Path("a.gz").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="is longer than its 1,584 bytes: copy it again"):
+            mnist.read_idx(Path("a.gz"))
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
