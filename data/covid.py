@@ -85,7 +85,7 @@ def load_cases(
     try:
         path = fetch(SOURCE_URL, CACHE, SOURCE, check=read_cases, log=log)
     except DownloadError as error:
-        log(f"The real case counts could not be downloaded: {error}.")
+        log(f"The real case counts could not be downloaded: {error}. A file that you have can be given by --csv.")
         log("Using the simulated epidemic instead: its numbers are not about real countries.")
         return _simulated(until)
     return read_cases(path, until)

@@ -5,6 +5,8 @@ Read next: lock.py, one process at a time.
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ TIMEOUT = (3, 10)  # seconds to connect, seconds without a byte
 SLOW_SECONDS = 20  # that a transfer may be slow
 SLOWEST = 1000  # bytes a second, on average, after that
 RETRIES = 2
+NO_PASSWORD = "the proxy that is set wants a password (407)"
 
 pooch.get_logger().setLevel("WARNING")  # messages go through `log`
 
@@ -86,12 +89,19 @@ def _download(url: str, path: Path, known_hash: str | None, check: Callable[[Pat
     def transfer_and_check(url: str, beside: str, _: pooch.Pooch) -> None:
         try:
             _transfer(url, Path(beside), path.name)
+        except requests.exceptions.SSLError:
+            raise DownloadError(f"the certificate of {urlsplit(url).netloc} is not trusted here") from None
+        except requests.exceptions.ProxyError as error:
+            why = NO_PASSWORD if "407" in str(error) else "the proxy that is set does not answer"
+            raise DownloadError(why) from None
         except (requests.ConnectionError, requests.Timeout, ReadTimeoutError):
             raise DownloadError(f"no connection to {urlsplit(url).netloc}") from None
         except requests.HTTPError as error:
             answer = error.response
             if answer.status_code >= 500:
                 raise
+            if answer.status_code == 407:
+                raise DownloadError(NO_PASSWORD) from None
             raise DownloadError(f"{url}: {answer.status_code} {answer.reason}") from None
         except urllib3.exceptions.HTTPError as error:
             raise requests.RequestException(error) from None
@@ -120,11 +130,33 @@ def _download(url: str, path: Path, known_hash: str | None, check: Callable[[Pat
         raise DownloadError(f"{path.parent}: {error.strerror or error}") from None
 
 
+def _answer(url: str) -> requests.Response:
+    """The answer up to its headers, within SLOW_SECONDS altogether. The timeouts of requests are for each read of a few
+    bytes.
+    """
+    answers = queue.SimpleQueue()
+
+    def ask():
+        try:
+            answers.put(requests.get(url, stream=True, timeout=TIMEOUT))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()  # which a server may hold for ever
+    try:
+        answer = answers.get(timeout=SLOW_SECONDS)
+    except queue.Empty:
+        raise DownloadError(f"{url}: no answer within {SLOW_SECONDS} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def _transfer(url: str, path: Path, title: str) -> None:
     """Write the body of the answer to a file; on a terminal a bar with this title shows the progress."""
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-    with requests.get(url, stream=True, timeout=TIMEOUT) as answer, path.open("wb") as file, bar:
+    with _answer(url) as answer, path.open("wb") as file, bar:
         answer.raise_for_status()
         task = bar.add_task(title, total=answer.raw.length_remaining)
         start = time.monotonic()

@@ -6,8 +6,10 @@ import errno
 import gzip
 import hashlib
 import os
+import re
 import resource
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -360,6 +362,48 @@ def test_a_process_that_is_killed_in_the_middle_leaves_no_file_by_that_name(
     process.wait()
     assert not files() & {"cases.csv", "cases.csv.sha256"}
     assert fetch(server.url, "cache", "cases.csv").read_bytes() == BODY
+
+
+# -- what stands between --------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_that_nobody_trusts(server: Server) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ROOT / "tests" / "data" / "untrusted.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with pytest.raises(DownloadError, match=r"^the certificate of 127.0.0.1:\d+ is not trusted here$"):
+        fetch(server.url.replace("http:", "https:"), "cache", "cases.csv", log=lambda line: None)
+    assert files() == set()
+
+
+def ask_for_a_password(handler: Handler) -> None:
+    handler.begin(407, Content_Length=0)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/cases.csv", "https://example.org/cases.csv"])
+@pytest.mark.parametrize("there, says", [(True, "the proxy that is set wants a password (407)"),
+                                         (False, "the proxy that is set does not answer")])
+def test_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, url: str, there: bool, says: str) -> None:
+    server.answers = [ask_for_a_password]
+    monkeypatch.setattr(Handler, "do_CONNECT", ask_for_a_password, raising=False)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port if there else 1}")
+    with pytest.raises(DownloadError, match=f"^{re.escape(says)}$"):
+        fetch(url, "cache", "cases.csv", log=lambda line: None)
+    assert files() == set()
+
+
+def test_headers_that_trickle_are_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trickle_headers(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not handler.server.over.wait(0.02):
+            handler.wfile.write(b"x")
+
+    monkeypatch.setattr(download, "SLOW_SECONDS", 0.5)
+    server.answers = [trickle_headers]
+    with pytest.raises(DownloadError, match="cases.csv: no answer within 0.5 seconds$"):
+        fetch(server.url, "cache", "cases.csv", log=lambda line: None)
+    assert files() == set() and server.requests == 1
 
 
 def test_a_bar_is_for_a_terminal_alone(
