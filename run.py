@@ -100,6 +100,12 @@ def complaint(box: str, arguments: list[str], options: type) -> str:
     return f"{wrong}{hint} (python run.py {arguments[0]} --help lists what there is)"
 
 
+def quiet() -> int:
+    """The exit status where the output was closed; what is still in its buffer goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
 def main(arguments: list[str]) -> int:
     try:
         run, options = parse(arguments)
@@ -108,6 +114,8 @@ def main(arguments: list[str]) -> int:
             return 1 if run(options, Console()) is False else 0
     except BadInput as error:
         message = str(error)
+    except BrokenPipeError:  # as by `| head -1`: nobody reads on
+        return quiet()
     except OSError as error:  # a disk that is full, a folder that was removed
         message = f"{error.filename or 'a file'}: {error.strerror or error}"
     except Interrupted as stop:

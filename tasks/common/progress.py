@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 
 
 def log_to(console: Console) -> Callable[[str], None]:
@@ -19,6 +19,13 @@ def log_to(console: Console) -> Callable[[str], None]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     return log
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table of up to 80 columns. On a narrower terminal its lines wrap; rich alone would cut the numbers."""
+    width, console.width = console.width, max(80, console.width)
+    console.print(table)
+    console.width = width
 
 
 def duration(seconds: float) -> str:

@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data.countries import iso2
 from data.windows import latest_windows
 from nn import Module
+from tasks.common.progress import print_table
 from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
 from tasks.common.tensors import pack
@@ -78,8 +80,8 @@ def tomorrow(new_cases: pd.DataFrame, L: int, forecast: Callable[[np.ndarray], n
 
 def summary(metrics: dict, console: Console) -> None:
     """Print the scores of the network on both sets, and those of the baselines beside them."""
-    table = Table(title=f"{metrics['data']['source']}: more new cases tomorrow than today?", box=box.SIMPLE_HEAD,
-                  title_justify="left")
+    table = Table(title=f"{escape(metrics['data']['source'])}: more new cases tomorrow than today?",
+                  box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("", "accuracy", "balanced", "AUC", "log loss", "Brier"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for set_name in ("train", "test"):
@@ -94,7 +96,7 @@ def summary(metrics: dict, console: Console) -> None:
             cells = ["" if row.get(key) is None else f"{row[key]:.3f}" for key in keys]
             name = name if name.startswith(set_name) else f"       {name}"
             table.add_row(name, *cells, end_section="majority" in name)
-    console.print(table)
+    print_table(table, console)
     for set_name in ("train", "test"):
         (right, false_up), (missed, up) = metrics[set_name]["confusion"]
         console.print(f"{set_name}: of {missed + up:,} rises the network called {up:,}; of {right + false_up:,} days "

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import nn
+from tasks.common.progress import print_table
 from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
 from tasks.common.tensors import pack
@@ -225,7 +227,7 @@ def traversal(model: VAE, layout: Layout, pixels: np.ndarray, most: int = 8) -> 
 
 def summary(metrics: dict, console: Console) -> None:
     """Print the results, and beside them the score of the best constant image."""
-    table = Table(title=f"{metrics['data']['source']}: nats per image (ELBO: weight 1, whatever was optimised)",
+    table = Table(title=f"{escape(metrics['data']['source'])}: nats per image (ELBO: weight 1, whatever was optimised)",
                   box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("", "neg. ELBO", "reconstr.", "KL", "bits/dim", "active", "best constant"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -233,7 +235,7 @@ def summary(metrics: dict, console: Console) -> None:
         m = metrics[name]
         table.add_row(name, f"{m['negative_elbo']:.1f}", f"{m['reconstruction']:.1f}", f"{m['kl']:.1f}",
                       f"{m['bits_per_dimension']:.3f}", str(m["active_units"]), f"{m['constant_image']:.1f}")
-    console.print(table)
+    print_table(table, console)
     console.print(f"-log p(x) of test images is at most {metrics['test']['importance_weighted']:.1f} nats "
                   "(100 importance samples).", highlight=False, soft_wrap=True)
     if "learned" in metrics:
