@@ -11,13 +11,15 @@ import json
 import logging
 import os
 import stat
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import PIL
@@ -187,15 +189,34 @@ def _walk(folder: Path) -> Iterator[str]:
 
 def _each(function: Callable, items: list, words: str, workers: int | None) -> list:
     """[function(item) for item in items], in threads: Pillow, hashlib and numpy release Python's lock."""
-    console = Console(stderr=True)
     pool = ThreadPoolExecutor(workers or os.cpu_count())
+    with _libraries_are_quiet() as stderr:
+        console = Console(file=stderr)
+        try:
+            results = pool.map(function, items)
+            if console.is_terminal:
+                results = track(results, words, len(items), console=console, transient=True)
+            return list(results)
+        finally:
+            pool.shutdown(cancel_futures=True)  # what was not started when Ctrl-C came
+
+
+@contextmanager
+def _libraries_are_quiet() -> Iterator[TextIO]:
+    """Inside, what a library writes to the number of stderr is lost, as libtiff does for each damaged file. Yields a
+    file that goes there all the same.
+    """
     try:
-        results = pool.map(function, items)
-        if console.is_terminal:
-            results = track(results, words, len(items), console=console, transient=True)
-        return list(results)
-    finally:
-        pool.shutdown(cancel_futures=True)  # what was not started when Ctrl-C came
+        number = os.dup(2)
+    except OSError:  # it is closed
+        yield sys.stderr
+        return
+    with os.fdopen(number, "w") as stderr, open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield stderr
+        finally:
+            os.dup2(number, 2)
 
 
 def _bytes(path: Path) -> bytes | str:

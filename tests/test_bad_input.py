@@ -121,7 +121,8 @@ def test_names_that_look_like_something_else_are_names() -> None:
     Path("cases.csv").write_text(text)
     options = ["--epochs", "1", "--L", "3", "--threshold", "-1", "--out", "out"]
     assert run.main(["covid", "--csv", "cases.csv", *options]) == 0
-    assert set(names.values()) < set(pd.read_csv("out/probabilities.csv").iloc[:, 0])
+    shown = {name.replace("=1+1", "'=1+1") for name in names.values()}  # a spreadsheet would compute it
+    assert shown < set(pd.read_csv("out/probabilities.csv").iloc[:, 0])
     assert "<script>alert" not in Path("out/world_map.svg").read_text()
 
 

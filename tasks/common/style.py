@@ -3,7 +3,7 @@
 Everything is set on the figure itself, and neither pyplot nor rcParams is touched, so that figures can be made in any
 thread and without a display.
 
-Read next: machine.py, the processor that the measurements belong to.
+Read next: fonts.py, names in any script.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from tasks.common.fonts import set_fonts
 
 # The palette of Okabe & Ito (2008), which colour-blind readers can tell apart.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -69,5 +71,6 @@ def fixed(value: float, digits: int) -> str:
 def png(figure: Figure) -> bytes:
     """A figure as the content of a PNG file."""
     file = io.BytesIO()
+    set_fonts(figure)
     figure.savefig(file, format="png")
     return file.getvalue()

@@ -60,9 +60,14 @@ def tables(history: pd.DataFrame, probabilities: pd.DataFrame, model: Module) ->
     """The files that hold numbers, besides config.json and metrics.json: {name: content}."""
     return {
         "history.csv": history.to_csv(index=False),
-        "probabilities.csv": probabilities.to_csv(index=False),
+        "probabilities.csv": probabilities.assign(country=probabilities["country"].map(no_formula)).to_csv(index=False),
         "model.safetensors": pack(model.state_dict()),
     }
+
+
+def no_formula(name: str) -> str:
+    """The name of a country for a spreadsheet, which would take one that begins like this for a formula and run it."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def tomorrow(new_cases: pd.DataFrame, L: int, forecast: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from tasks.common.fonts import set_fonts
 from tasks.common.style import (
     BLACK,
     BLUE,
@@ -203,6 +204,7 @@ def svg(figure: Figure) -> str:
     """
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study", "font.sans-serif": ["DejaVu Sans"]}):
+        set_fonts(figure)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     source = file.getvalue()
     root = ElementTree.fromstring(source)

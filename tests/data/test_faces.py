@@ -212,9 +212,9 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-def encoded(image: Image.Image, kind: str, keep: float = 1.0) -> bytes:
+def encoded(image: Image.Image, kind: str, keep: float = 1.0, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()[: int(keep * file.tell())]
 
 
@@ -477,14 +477,14 @@ def test_a_failed_write_leaves_nothing_and_is_said(monkeypatch: pytest.MonkeyPat
     assert list(faces.CACHE.iterdir()) == []
 
 
-def test_a_bar_on_a_terminal_and_a_line_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_a_bar_on_a_terminal_and_a_line_elsewhere(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     save(plain("L", 3), "a.png")
     read_images(HERE, 8)
-    assert capsys.readouterr() == ("Reading pictures, files: 1.\n", "")
+    assert capfd.readouterr() == ("Reading pictures, files: 1.\n", "")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     read_images(HERE, 9)
-    assert "Decoding" in capsys.readouterr().err
+    assert "Decoding" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("path, message", [
@@ -536,3 +536,16 @@ def test_the_faces_of_orl() -> None:
     images = read_images(Path(os.environ["NN_DATA"], "faces", "orl"))
     assert images.pixels.shape == (400, 32, 32, 1) and images.source == "orl"
     assert images.notes[0] == "Skipped, not an image that Pillow reads: 3 (such as '.DS_Store')."
+
+
+def test_libraries_say_nothing_about_damaged_files(capfd: pytest.CaptureFixture) -> None:
+    """libtiff writes to the number of stderr itself."""
+    content = bytearray(encoded(noise(), "TIFF", compression="tiff_lzw"))
+    content[200:260] = b"\xff" * 60
+    save(plain("L", 50), "good.png")
+    for i in range(5):
+        (HERE / f"{i}.tif").write_bytes(content)
+    images = read()
+    assert images.names == ("good.png",) and any("broken" in note and ": 5 " in note for note in images.notes)
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"

@@ -1,5 +1,6 @@
 """The sequence study from data to files, on the simulated epidemic; its published numbers, on the real counts."""
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -95,6 +96,22 @@ def test_microbatches_change_nothing_but_memory(monkeypatch):
         list(covid.train(state, windows, epochs=3))
         results.append(covid.predict(state.model, covid.inputs(windows.values)))
     np.testing.assert_allclose(*results, atol=1e-5)
+
+
+def test_a_name_is_shown_and_never_obeyed(tmp_path, capsys):
+    """A formula of a spreadsheet, markup of the terminal, of a web page and of matplotlib."""
+    names = ['=HYPERLINK("http://x")', "+1", "@SUM(1)", "-2", "[red]Chad[/red]", "<b>Peru</b>", "$x^2$"]
+    days = [f"2/{day}/20" for day in range(1, 11)]
+    rows = pd.DataFrame([[name, *(np.arange(10) ** 2 + i)] for i, name in enumerate(names)])
+    rows.to_csv("[bold]a.csv", index=False, header=["Country/Region", *days])
+    config = covid.CovidOptions(csv="[bold]a.csv", L=3, threshold=0, epochs=1, hidden=2, out=Path("run"))
+    covid.run(config, Console(width=200))
+    said = capsys.readouterr().out
+    assert said.count("[bold]a.csv") == 2 and "[red]Chad[/red]" in said
+    with open("run/probabilities.csv", newline="") as file:
+        cells = [row[0] for row in csv.reader(file)][1:]
+    assert sorted(cells) == sorted([f"'{name}" for name in names[:4]] + names[4:])
+    assert "<b>Peru</b>" not in Path("run/world_map.svg").read_text()
 
 
 def test_the_training_curve_is_what_each_step_saw_before_it(monkeypatch):
