@@ -86,6 +86,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def read_count(path: Path, row: int, column: int, cell: str) -> int:
     """A count of people; "607.0" is 607."""
+    if cell.isascii() and cell.isdigit() and len(cell) <= MOST_DIGITS:  # nearly all
+        return int(cell)
     number = WHOLE_NUMBER.fullmatch(cell)
     if DOUBTFUL.fullmatch(cell):
         raise bad(path, row, column, cell, f"may mean {cell.partition('.')[0]} or {cell.replace('.', ',')}: write "
