@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from tasks.common.style import GREY, SET_COLOUR, marker, set_epochs, set_style, set_title
+from tasks.common.style import BLACK, GREY, SET_COLOUR, canvas, marker, set_epochs, set_style, set_title
 
 DPI = 100
 GAP = 2  # pixels between images, before they are enlarged
@@ -91,4 +92,28 @@ def elbo_by_epoch(history: pd.DataFrame, *, title: str, constant: float) -> Figu
         set_epochs(axes)
         axes.legend(frameon=False, fontsize=9)
     figure.get_axes()[0].set_ylabel("nats per image")
+    return figure
+
+
+def kl_by_latent(metrics: dict, *, title: str) -> Figure:
+    """The KL term of each latent on the test images, largest first, and what the law of collapse predicts.
+
+    metrics     as in metrics.json
+    """
+    found = sorted(metrics["test"]["latent_kl"], reverse=True)
+    rank = range(1, len(found) + 1)
+    figure, axes = canvas(title)
+    axes.bar(rank, found, color=SET_COLOUR["test"], alpha=0.7, label="measured, test images")
+    spectrum = np.array(metrics["collapse"]["eigenvalues"])
+    if metrics["collapse"]["predicted"]:
+        weight = 1.0 if metrics["kl"] == "anneal" else metrics["kl"]
+        predicted = np.log((spectrum / weight).clip(1)) / 2
+        axes.plot(rank, predicted, color=BLACK, marker="o", markersize=4, linewidth=1.2,
+                  label="predicted before training: ½ log(λ / weight)")
+    axes.set_title(f"All latents collapse, it is predicted, from the weight λ₁ = {spectrum[0]:.3g} on.", fontsize=10,
+                   loc="left")
+    axes.set_xlabel("latents, largest KL first")
+    axes.set_ylabel("KL (nats per code)")
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.legend(frameon=False, fontsize=9)
     return figure

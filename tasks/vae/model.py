@@ -127,6 +127,11 @@ def kl_weight(kl: float | str, step: int, total: int) -> float | None:
     return None if kl == "learned" else kl
 
 
+def kl_of_latents(mean: np.ndarray, log_var: np.ndarray) -> np.ndarray:
+    """The KL term of each latent, in nats per row: its mean over the posteriors. mean, log_var (n, Z) -> (Z,)"""
+    return nn.gaussian_kl(mean, log_var, "none").mean(axis=0, dtype=np.float64)
+
+
 @nn.no_grad()
 def terms(model: VAE, layout: Layout, pixels: np.ndarray, chunk: int = 500) -> dict[str, float]:
     """The negative ELBO and its two terms, in nats per image, from one sample of each posterior; and the mean squared

@@ -1,6 +1,6 @@
 """What a run of the image study measures at the end, and what it writes.
 
-Read next: figures.py.
+Read next: collapse.py, which of the latents a weight leaves in use.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from tasks.common.progress import print_table
 from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
 from tasks.common.tensors import pack
-from tasks.vae.figures import Grid, elbo_by_epoch, image_grid
-from tasks.vae.model import TERMS, VAE, Layout, terms
+from tasks.vae.collapse import eigenvalues, predict
+from tasks.vae.figures import Grid, elbo_by_epoch, image_grid, kl_by_latent
+from tasks.vae.model import TERMS, VAE, Layout, kl_of_latents, terms
 
 # -- what is measured ---------------------------------------------------------------------------------------------
 
@@ -37,26 +38,48 @@ def measure(model: VAE, layout: Layout, data, options, history: pd.DataFrame) ->
         bits_per_dimension  the negative ELBO in bits per number of the image
         active_units        the number of latents whose posterior mean has a variance over the images above 0.01
                             (Burda, Grosse & Salakhutdinov 2016, section 5.2)
+        active_axes         the same after the latents are rotated to the principal axes of the posterior means: the
+                            rank of their covariance. Training may rotate the latents among themselves, and then one
+                            direction in use counts as several active units
+        latent_kl           the KL term of each latent, in nats per row of the model
         constant_image      the reconstruction term of the mean training image, the best that a decoder without a code
                             can reach on the training images (with --per-channel a grey image, as the model does not
                             know which channel it decodes)
+
+    And "collapse", what collapse.py says without any training:
+
+        eigenvalues         the largest, as many as there are latents
+        mean_reduction      D / Z, the weight of the KL term if both terms are means, not sums, over their elements
+        predicted           {"used", "kl", "reconstruction"} of the test images with the weight of this run (1 with
+                            "anneal"); None with weight 0, where nothing limits the code, and with "learned", a weight
+                            beside another reconstruction term
     """
     constant = np.clip(data.train.mean(axis=0, dtype=np.float64) / 255, 1e-6, 1 - 1e-6)
     constant = constant.mean(axis=-1, keepdims=True) if layout.per_channel else constant
     measured = {name: terms(model, layout, pixels) for name, pixels in data.sets.items()}
     results = {}
     for name, pixels in data.sets.items():
-        mean = encode(model, layout, pixels)[0]
+        mean, log_var = encode(model, layout, pixels)
         x = pixels.mean(axis=0, dtype=np.float64) / 255  # the cross-entropy is linear in x, so the mean image suffices
         results[name] = {term: measured[name][term] for term in TERMS} | {
             "bits_per_dimension": measured[name]["negative_elbo"] / (layout.rows * layout.width * math.log(2)),
             "active_units": int((mean.var(axis=0) > 0.01).sum()),
+            "active_axes": int((np.linalg.svd(mean - mean.mean(axis=0), compute_uv=False)**2 / len(mean) > 0.01).sum()),
+            "latent_kl": kl_of_latents(mean, log_var).tolist(),
             "constant_image": float(-(x * np.log(constant) + (1 - x) * np.log(1 - constant)).sum()),
         }
     results["test"]["importance_weighted"] = importance_weighted(
         model, layout, choose(data.test, min(1000, len(data.test))))
     if options.kl == "learned":
         results["learned"] = calibrated(measured, layout)
+    spectrum, weight = eigenvalues(layout, data.train, model.latent), 1.0 if options.kl == "anneal" else options.kl
+    predicted = None
+    if weight != "learned" and weight > 0:
+        law = predict(spectrum, weight)
+        predicted = {"used": law.used, "kl": law.kl * layout.rows,
+                     "reconstruction": results["test"]["constant_image"] - law.gain * layout.rows}
+    results["collapse"] = {"eigenvalues": spectrum.tolist(), "mean_reduction": layout.width / model.latent,
+                           "predicted": predicted}
     return {
         "data": {"source": data.source, "simulated": data.simulated, "train": len(data.train), "test": len(data.test),
                  "size": layout.size, "channels": layout.channels},
@@ -135,6 +158,7 @@ def write_results(folder: RunFolder, options, data, layout: Layout, model: VAE, 
     constant = metrics["test"]["constant_image"]
     figures = {
         "learning_curve": elbo_by_epoch(history, title=f"Negative ELBO, {where}", constant=constant),
+        "collapse": kl_by_latent(metrics, title=f"KL of each latent, {where}"),
         **{name: image_grid(grid, title=f"{TITLES[name]}, {where}")
            for name, grid in pictures(model, layout, data.test).items()},
     }
@@ -183,8 +207,12 @@ def reconstructions(model: VAE, layout: Layout, pixels: np.ndarray) -> Grid:
 
 def prior_samples(model: VAE, layout: Layout) -> Grid:
     """Fifty samples of z ~ N(0, I), decoded."""
-    z = np.random.default_rng(0).standard_normal((50 * layout.rows, model.latent))
-    return Grid(decode(model, layout, z).reshape(5, 10, layout.size, layout.size, layout.channels))
+    return Grid(sampled(model, layout, 50).reshape(5, 10, layout.size, layout.size, layout.channels))
+
+
+def sampled(model: VAE, layout: Layout, count: int) -> np.ndarray:
+    """Images (count, size, size, C) uint8, decoded from z ~ N(0, I)."""
+    return decode(model, layout, np.random.default_rng(0).standard_normal((count * layout.rows, model.latent)))
 
 
 def posterior_samples(model: VAE, layout: Layout, pixels: np.ndarray) -> Grid:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
@@ -28,10 +29,11 @@ from tasks.common.options import RunOptions, Seed, between, check_ranges, defaul
 from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
 from tasks.common.training import TrainingState
-from tasks.vae.model import TERMS, VAE, Layout, kl_weight, loss, terms
-from tasks.vae.results import measure, summary, write_results
+from tasks.vae.model import TERMS, VAE, Layout, kl_of_latents, kl_weight, loss, terms
+from tasks.vae.results import encode, measure, summary, write_results
 
 STEPS = 1500  # after which the reconstructions of the drawn faces are sharp
+FEW = 500  # test images, of which the latents are looked at after every epoch
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Data:
     test: np.ndarray
     source: str
     simulated: bool
+    factors: dict[str, pd.DataFrame] | None = None  # of drawn faces, {"train": a row an image, "test": the same}
 
     @property
     def sets(self) -> dict[str, np.ndarray]:
@@ -85,10 +88,11 @@ class Data:
 def prepare(options: VaeOptions, log: Callable[[str], None] = print) -> Data:
     """Find, read and split the images: 70 % for training and 30 % for test; MNIST and its like have their own split."""
     check_ranges(options)
+    factors = None
     if options.images in ("auto", "drawn"):
         if options.size > SIDE:
             raise BadInput(f"--size: the drawn faces have {SIDE} pixels along a side, not {options.size}")
-        faces, _ = load_drawn_faces(log=log)
+        faces, factors = load_drawn_faces(log=log)
         images = Images(np.stack([np.rint(shrink(face, options.size)).astype(np.uint8) for face in faces]),
                         "drawn faces (simulated)", simulated=True)
     elif pair := read_mnist(log) if options.images == "mnist" else read_idx_folder(options.images):
@@ -99,7 +103,9 @@ def prepare(options: VaeOptions, log: Callable[[str], None] = print) -> Data:
     for note in images.notes:
         log(note)
     train_index, test_index = split(len(images), options.seed)
-    return Data(images.pixels[train_index], images.pixels[test_index], images.source, images.simulated)
+    index = {"train": train_index, "test": test_index}
+    return Data(images.pixels[train_index], images.pixels[test_index], images.source, images.simulated,
+                None if factors is None else {name: factors.iloc[rows] for name, rows in index.items()})
 
 
 # -- training -----------------------------------------------------------------------------------------------------
@@ -114,7 +120,8 @@ def build(options: VaeOptions, layout: Layout) -> TrainingState:
 
 def train(state: TrainingState, options: VaeOptions, data: Data, layout: Layout) -> Iterator[dict | None]:
     """Train with one weight of the KL term. The records hold the terms of both sets, as train_kl, test_kl, ...: of the
-    training set as the steps of the epoch saw them, of the test set after the epoch.
+    training set as the steps of the epoch saw them, of the test set after the epoch. And the KL term of each latent
+    by itself, test_kl_0, test_kl_1, ..., in nats per row of the model, over the first FEW test images.
     """
     total = options.epochs * -(-len(data.train) // options.batch)
 
@@ -130,7 +137,9 @@ def train(state: TrainingState, options: VaeOptions, data: Data, layout: Layout)
         seen = {term: total / len(data.train) for term, total in counts.items()}
         seen["negative_elbo"] = seen["reconstruction"] + seen["kl"]
         test = terms(state.model, layout, data.test)
-        return {f"train_{term}": seen[term] for term in TERMS} | {f"test_{term}": test[term] for term in TERMS}
+        latents = kl_of_latents(*encode(state.model, layout, data.test[:FEW]))
+        return ({f"train_{term}": seen[term] for term in TERMS} | {f"test_{term}": test[term] for term in TERMS}
+                | {f"test_kl_{k}": float(kl) for k, kl in enumerate(latents)})
 
     return training.train(state, batches, loss_of, evaluate, options.epochs)
 

@@ -16,7 +16,7 @@ from tasks.vae import results as vae_results
 from tasks.vae import train as vae
 
 SHORT = {"images": "drawn", "size": 8, "hidden": 8, "latent": 3, "batch": 16, "epochs": 3, "kl": "learned"}
-PICTURES = ["interpolation.png", "learning_curve.png", "posterior_samples.png", "prior_samples.png",
+PICTURES = ["collapse.png", "interpolation.png", "learning_curve.png", "posterior_samples.png", "prior_samples.png",
             "reconstructions.png", "traversal.png"]
 
 

@@ -1,0 +1,55 @@
+"""Which latent factors of the drawn faces a code holds: how well each can be read off the posterior means.
+
+Read next: two_sample.py, how well samples pass for images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from data.drawn_faces import FACTORS
+
+CIRCLES = ("eye_hue", "clothes_hue", "background_hue")  # 0 and 1 are the same colour
+NEIGHBOURS = 10
+
+
+def targets(name: str, values: np.ndarray) -> np.ndarray:
+    """A factor as numbers (n, m): a point on the circle, a column for each name of a choice, or the value itself."""
+    if name in CIRCLES:
+        return np.stack([np.cos(2 * np.pi * values), np.sin(2 * np.pi * values)], axis=1)
+    if isinstance(FACTORS[name], dict):
+        return np.eye(len(FACTORS[name]))[values]
+    return values[:, None].astype(float)
+
+
+def recovered(means: dict[str, np.ndarray], factors: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+    """R^2 of every factor on the test images, from the posterior means: {"linear": {factor: R^2}, "neighbours": ...}.
+
+        R^2 = 1 - sum (y - prediction)^2 / sum (y - mean of y)^2     over images and the columns of `targets`
+
+    1: the code holds the factor; 0: it says no more than the mean, and less is possible on new images.
+    "linear" is least squares on the training images; "neighbours" the mean over the 10 nearest of them, which also sees
+    what is in the code but not on a straight line.
+
+    means, factors      {"train": (n, Z) and n rows, "test": the same}
+    """
+    train, test = (np.asarray(means[name], float) for name in ("train", "test"))
+    nearest = _nearest(train, test)
+    found = {"linear": {}, "neighbours": {}}
+    centre = train.mean(axis=0)
+    for name in factors["train"]:
+        y, truth = (targets(name, factors[part][name].to_numpy()) for part in ("train", "test"))
+        slope = np.linalg.lstsq(train - centre, y - y.mean(axis=0), rcond=1e-6)[0]
+        predictions = {"linear": y.mean(axis=0) + (test - centre) @ slope, "neighbours": y[nearest].mean(axis=1)}
+        total = ((truth - truth.mean(axis=0))**2).sum()
+        for model, prediction in predictions.items():
+            found[model][name] = float(1 - ((truth - prediction)**2).sum() / total) if total else 0.0
+    return found
+
+
+def _nearest(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """The indices (n, NEIGHBOURS) of the nearest training codes of each test code."""
+    distance = (train**2).sum(axis=1) - 2 * test @ train.T  # squared, but for what is the same for all
+    count = min(NEIGHBOURS, len(train))
+    return np.argpartition(distance, count - 1, axis=1)[:, :count]
