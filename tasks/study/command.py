@@ -86,8 +86,8 @@ def run(options: StudyOptions, console: Console) -> bool:
 def _run(options: StudyOptions, console: Console) -> bool:
     log, began = log_to(console), time.monotonic()
     sequences, cases = ([], None) if options.only == "vae" else sequence_jobs(options, log)
-    images = [] if options.only == "covid" else image_jobs(options, log)
-    jobs = [*sequences, *images]
+    images, sweep = ([], []) if options.only == "covid" else image_jobs(options, log)
+    jobs = [*sequences, *images, *sweep]
     kept = finished(jobs, options.out)
     waiting = [job for job in jobs if job.name not in kept]
     count = options.workers or CORES
@@ -115,7 +115,8 @@ def _run(options: StudyOptions, console: Console) -> bool:
         names = [name for name in failed if failed[name] == reason]
         log(f"FAILED  {names[0] if len(names) == 1 else f'{len(names)} runs'}: {reason}")
     study = Study([runs[job.name] for job in sequences if job.name in runs],
-                  [runs[job.name] for job in images if job.name in runs], failed, cases, provenance)
+                  [runs[job.name] for job in images if job.name in runs], failed, cases, provenance,
+                  [runs[job.name] for job in sweep if job.name in runs])
     write(options.out / "study.json", as_json(provenance))
     write(options.out / "index.html", page(study))
     log(f"{len(runs)} of {len(jobs)} runs are on the page: {options.out / 'index.html'}")

@@ -31,13 +31,19 @@ from tasks.covid import train as covid
 from tasks.study.results import CELLS, Cases
 from tasks.vae import results as vae_results
 from tasks.vae import train as vae
+from tasks.vae.collapse import eigenvalues
+from tasks.vae.factors import recovered
 from tasks.vae.figures import tile
 from tasks.vae.model import Layout
+from tasks.vae.two_sample import MOST, two_sample
 
 LENGTHS = (3, 5, 7, 9, 10, 15, 20, 30)
 SPLITS = ("time", "random")
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.0, 1.0, 100.0, "learned", "anneal")
+SWEEP = (0.03, 0.1, 0.3, 3.0, 10.0, 20.0, 30.0, 50.0, 80.0, 150.0, 300.0)  # and those of WEIGHTS that are numbers
+QUICK_SWEEP = (0.1, 10.0, 30.0, 80.0, 300.0)
+NEAR = 2.0  # weights within this factor of lambda_1, where the last latent should collapse, are run with every seed
 QUICK_DIVISOR = 3  # --quick trains for a third of the epochs
 
 Files = dict[str, str | bytes]  # the files of a run's folder, {name: content}
@@ -49,7 +55,7 @@ class StudyOptions:
 
     RNN, LSTM and GRU for windows of 3 to 30 days, two splits, three seeds.
 
-    The autoencoder for five weights of its KL term.
+    The autoencoder for five weights of its KL term, and for a series of weights between and beyond them.
 
     Finished runs are kept: after a stop, the same command continues.
     """
@@ -114,16 +120,31 @@ def sequence_jobs(options: StudyOptions, log: Callable[[str], None]) -> tuple[li
     return jobs, Cases(counts, found.correlations, found.kept, common.threshold)
 
 
-def image_jobs(options: StudyOptions, log: Callable[[str], None]) -> list[Job]:
-    """The grid of the image study: every weight of the KL term, on the same images."""
+def image_jobs(options: StudyOptions, log: Callable[[str], None]) -> tuple[list[Job], list[Job]]:
+    """The grid of the image study: every weight of the KL term that is shown in pictures; and the sweep, on the same
+    images: weights between and beyond those, and more seeds for 0, 1, 100 and the weights near lambda_1 of collapse.py.
+    A seed decides the initial weights and the noise; all runs have the split of seed 0.
+    """
     common = vae.VaeOptions(images=options.images)
     data = vae.prepare(common, log)
     common = vae.with_epochs(common, data)
     common = dataclasses.replace(common, epochs=-(-common.epochs // QUICK_DIVISOR) if options.quick else common.epochs)
     configs = [*(dataclasses.replace(common, kl=kl) for kl in WEIGHTS),
                dataclasses.replace(common, per_channel=True)]
-    return [Job(f"vae-kl-{c.kl if isinstance(c.kl, str) else f'{c.kl:g}'}" + "-per-channel" * c.per_channel,
-                vae.run_config(c, data), train_images, c, data, vae.expected_seconds(c, data)) for c in configs]
+    sweep = [dataclasses.replace(common, kl=kl) for kl in (QUICK_SWEEP if options.quick else SWEEP)]
+    if not options.quick:
+        whole = Layout(data.train.shape[1], data.train.shape[3], per_channel=False)
+        threshold = eigenvalues(whole, data.train, 1)[0]
+        repeated = [kl for kl in WEIGHTS + SWEEP if not isinstance(kl, str)
+                    and (kl in WEIGHTS or threshold / NEAR < kl < threshold * NEAR)]
+        sweep += [dataclasses.replace(common, kl=kl, seed=seed) for kl in repeated for seed in SEEDS[1:]]
+
+    def job(c):
+        name = f"vae-kl-{c.kl if isinstance(c.kl, str) else f'{c.kl:g}'}{'-per-channel' * c.per_channel}"
+        return Job(name + (f"-seed-{c.seed}" if c.seed else ""), vae.run_config(c, data), train_images, c, data,
+                   vae.expected_seconds(c, data))
+
+    return [job(c) for c in configs], [job(c) for c in sweep]
 
 
 @np.errstate(all="ignore")  # training itself checks that its numbers are finite
@@ -148,6 +169,11 @@ def train_images(options: vae.VaeOptions, data: vae.Data) -> Files:
     state = vae.build(options, layout)
     history = pd.DataFrame(filter(None, vae.train(state, options, data, layout)))
     metrics = vae_results.measure(state.model, layout, data, options, history)
+    three = vae_results.sampled(state.model, layout, MOST), data.train, data.test
+    metrics["two_sample"] = two_sample(*(x.reshape(len(x), -1).astype(np.float32) / 255 for x in three))
+    if data.factors and not options.per_channel:
+        means = {name: vae_results.encode(state.model, layout, pixels)[0] for name, pixels in data.sets.items()}
+        metrics["factors"] = recovered(means, data.factors)
     grids = vae_results.pictures(state.model, layout, data.test)
     return {**vae_results.tables(history, state.model),
             **{f"{name}.png": as_png(tile(grid.images)) for name, grid in grids.items()},

@@ -8,6 +8,15 @@ from __future__ import annotations
 from tasks.common.style import fixed
 
 
+class Paragraph(str):
+    """A paragraph of a discussion: its claim, a sentence that the page shows in bold, and then the numbers for it."""
+
+    def __new__(cls, claim: str, *rest: str | None):
+        self = super().__new__(cls, " ".join(filter(None, (claim, *rest))))
+        self.claim, self.rest = claim, " ".join(filter(None, rest))
+        return self
+
+
 def paragraph(*sentences: str | None) -> str | None:
     """The sentences that are not None, as one paragraph; None if there are none."""
     return " ".join(filter(None, sentences)) or None

@@ -21,7 +21,7 @@ from PIL import Image
 from tasks.common.progress import duration
 from tasks.common.style import fixed
 from tasks.covid.figures import correlation_figures
-from tasks.study import discuss_covid, discuss_vae, figures
+from tasks.study import discuss_covid, discuss_vae, figures, figures_vae, sweep
 from tasks.study.maps import world_maps
 from tasks.study.results import CELLS, Cases, Run, Study, scores, weight_name
 from tasks.vae.figures import GAP
@@ -44,7 +44,8 @@ def page(study: Study) -> str:
     )
     templates.filters.update(mean=mean, extent=extent, duration=duration, svg=figures.svg)
     return templates.get_template("page.html").render(
-        study=study, figures=figures, discuss_covid=discuss_covid, discuss_vae=discuss_vae,
+        study=study, figures=figures, discuss_covid=discuss_covid, discuss_vae=discuss_vae, figures_vae=figures_vae,
+        sweep=sweep.table(study) if sweep.swept(study) else None,
         sequences=sequences(study.covid) if study.covid else None,
         cases=cases(study.cases) if study.cases else None,
         images=images(study.vae) if study.vae else None,

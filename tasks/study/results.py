@@ -1,6 +1,6 @@
 """The results of a study: its runs, as read back from their folders, and one table of all their scores.
 
-Read next: numbers.py, how numbers are written in a sentence.
+Read next: sweep.py, the image runs of all weights as a table.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Study:
     failed          {name of a run: why it failed}
     cases           what the sequence study was trained on; None if it was not run
     provenance      how it was computed: command, versions {package: version}, seeds, seconds, workers, date, machine
+    sweep           finished image runs of more weights and seeds; with those of `vae` they are the sweep of weights
     """
 
     covid: list[Run]
@@ -49,6 +50,7 @@ class Study:
     failed: dict[str, str]
     cases: Cases | None
     provenance: dict
+    sweep: list[Run] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

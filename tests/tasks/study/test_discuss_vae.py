@@ -47,6 +47,8 @@ def test_what_is_missing_is_left_out(some):
     assert len(told) == 11 if some is ALL else 1 <= len(told) < 11
     for paragraph in told:
         assert re.fullmatch(r"[A-Z].*\.", paragraph) and "None" not in paragraph and "nan" not in paragraph
+        assert re.fullmatch(r"[A-Z].*\.", paragraph.claim)
+        assert f"{paragraph.claim} {paragraph.rest}".strip() == paragraph
 
 
 def test_the_images_are_counted_and_said_to_be_simulated():
@@ -112,7 +114,7 @@ def test_latents_in_use(active, words):
     sentence = said.latents_in_use(dict(reversed(runs(zero=zero, one=one, hundred=hundred, anneal={}).items())))
     assert sentence.startswith(words)
     assert "{} with weight 0, {} with weight 1, {} with weight 100".format(*active) in sentence
-    assert "of 20, 5 with weight 0, 5 with weight 1." in said.latents_in_use(runs(zero={}, one={}, learned={}))
+    assert "Of 20, 5 with weight 0, 5 with weight 1." in said.latents_in_use(runs(zero={}, one={}, learned={}))
     assert said.latents_in_use(runs(one={}, learned={}, anneal={})) is None
 
 
@@ -125,7 +127,7 @@ def test_images_that_are_new_cost_more_or_not():
 
 
 @pytest.mark.parametrize("history, words", [
-    ((9.0, 8.0, 7.0), "epoch 3 of 3: more epochs"), ((9.0, 7.0, 8.5), "epoch 2 of 3 and has risen by 1.5 nats"),
+    ((9.0, 8.0, 7.0), "epoch 3 of 3. More epochs"), ((9.0, 7.0, 8.5), "epoch 2 of 3. It has risen by 1.5 nats"),
 ])
 def test_when_the_test_elbo_was_lowest(history, words):
     assert words in said.when_lowest(runs(one={"history": history}))
@@ -149,4 +151,4 @@ def test_grey_images_have_one_channel():
 def test_a_closer_bound_may_change_the_order():
     assert "the same order" in said.closer_bound(runs(zero={"term": 20.0}, one={}))
     sentence = said.closer_bound(runs(zero={"term": 20.0, "closer": 18.0}, one={}))
-    assert "another order: weight 0, weight 1" in sentence and "5.0 nats to 18.0 nats below" in sentence
+    assert "It has weight 0, weight 1, from" in sentence and "5.0 nats to 18.0 nats below" in sentence

@@ -27,13 +27,18 @@ def test_the_grid_has_every_cell_length_split_and_seed():
 def test_the_images_are_learned_with_every_weight(monkeypatch):
     drawn = np.zeros((700, 64, 64, 3), np.uint8)
     monkeypatch.setattr(vae, "load_drawn_faces", lambda log: (drawn, None))
-    found = jobs.image_jobs(StudyOptions(), lambda line: None)
+    monkeypatch.setattr(jobs, "eigenvalues", lambda layout, pixels, count: np.array([80.3]))
+    found, sweep = jobs.image_jobs(StudyOptions(), lambda line: None)
     assert [(job.options.kl, job.options.per_channel) for job in found] == [
         (0, False), (1, False), (100, False), ("learned", False), ("anneal", False), (1, True)]
     assert {job.options.epochs for job in found} == {375}  # 1,500 steps of 128 images
-    assert len({job.folder for job in found}) == 6
-    quick = jobs.image_jobs(StudyOptions(quick=True), lambda line: None)
-    assert {job.options.epochs for job in quick} == {125}
+    assert len({job.folder for job in found + sweep}) == len({job.name for job in found + sweep}) == 6 + 11 + 12
+    by_seed = {seed: [job.options.kl for job in sweep if job.options.seed == seed] for seed in (0, 1, 2)}
+    assert by_seed[0] == [0.03, 0.1, 0.3, 3, 10, 20, 30, 50, 80, 150, 300] and by_seed[1] == by_seed[2]
+    assert by_seed[1] == [0, 1, 100, 50, 80, 150]  # near 80.3
+    quick, few = jobs.image_jobs(StudyOptions(quick=True), lambda line: None)
+    assert {job.options.epochs for job in quick + few} == {125} and len(few) == 5
+    assert {job.options.seed for job in few} == {0}
 
 
 def test_a_folder_is_named_after_the_configuration_and_the_data():
