@@ -203,6 +203,8 @@ def why_collapse(found: sweep.Collapse, table: pd.DataFrame) -> Paragraph:
     wrong = known[(known["kl"] >= sweep.DEAD) != (known["predicted_kl"] >= sweep.DEAD)]
     claim = (f"The weight at which the code collapses can be computed before training: {found.predicted:.3g}."
              if wrong.empty else
+             f"Training lets the code collapse earlier than it has to: predicted is the weight {found.predicted:.3g}."
+             if (wrong["kl"] < wrong["predicted_kl"]).all() else
              f"The code does not always collapse where it is predicted, at the weight {found.predicted:.3g}.")
     seen = []
     if found.below is not None:
@@ -216,12 +218,27 @@ def why_collapse(found: sweep.Collapse, table: pd.DataFrame) -> Paragraph:
         f"A latent costs more than it saves where its eigenvalue is below the weight, and {found.predicted:.3g} is the "
         "largest.",
         f"As measured, {' and '.join(seen)}." if seen else None,
-        f"At {len(wrong)} of {len(known)} runs prediction and measurement disagree on whether the code is empty."
+        f"In {len(wrong)} of {len(known)} runs prediction and measurement disagree on whether the code is empty."
         if len(wrong) else None,
+        stuck(wrong),
         f"Where 1 nat or more is predicted, the KL term is {percent(off.median())} off in the median, and at most "
         f"{percent(off.max())}." if len(off) else None,
         f"Taking the mean of both terms, a common mistake, gives the KL term the weight {found.mean_reduction:.4g}, "
         f"which is {'beyond' if found.mean_reduction >= found.predicted else 'short of'} the collapse.")
+
+
+def stuck(wrong: pd.DataFrame) -> str | None:
+    """Could the code have been kept where training let it collapse? `wrong`: the runs where the law says otherwise."""
+    empty = wrong[wrong["kl"] < sweep.DEAD]
+    if empty.empty:
+        return None
+    reached = empty["reconstruction"] + empty["weight"] * empty["kl"]
+    possible = empty["predicted_reconstruction"] + empty["weight"] * empty["predicted_kl"]
+    missed = reached - possible
+    if missed.min() <= 0:
+        return None
+    return (f"There the loss that training ends with is {nats(missed.min())} to {nats(missed.max())} above the one "
+            "predicted for a code in use: training is stuck where the code is empty.")
 
 
 def why_latents(table: pd.DataFrame) -> Paragraph:
