@@ -31,9 +31,9 @@ def terms_over_weight(study: Study) -> Figure:
     for axes, term, words in zip(panels, ("kl", "reconstruction"), ("KL", "reconstruction"), strict=True):
         set_style(axes)
         axes.plot(line.index, line[term], color=BLACK, linewidth=1.4, label="predicted before training")
-        axes.plot(_place(runs["weight"]), runs[term], "o", color=VERMILION, markersize=5, alpha=0.8, clip_on=False,
+        axes.plot(_place(runs["weight"]), runs[term], "o", color=VERMILION, markersize=5, alpha=0.8,
                   label="measured, test images")
-        _weights(axes, runs, found)
+        _weights(axes, runs, found, named=term == "kl")
         axes.set_ylabel(f"{words} (nats per image)")
     top = runs.loc[runs["weight"] > 0, "kl"].max()
     panels[0].set_ylim(-0.03 * top, 1.12 * top)
@@ -61,7 +61,7 @@ def rate_distortion(study: Study) -> Figure:
         axes.plot(test["kl"], test["reconstruction"], shape, color=colour, markersize=6, label=weight_name(run.config))
     constant = _main(study).metrics["test"]["constant_image"]
     axes.plot(0, constant, "*", color=BLUE, markersize=11, clip_on=False, label="mean image, rate 0")
-    for _, row in fixed.iloc[::max(1, len(fixed) // 5)].iterrows():
+    for _, row in fixed[fixed["kl"] > 0.05 * fixed["kl"].max()].iterrows():
         axes.annotate(f"{row['weight']:g}", (row["kl"], row["reconstruction"]), (4, 4), textcoords="offset points",
                       fontsize=8)
     shown = fixed["kl"].tolist() + [run.metrics["test"]["kl"] for run in others]
@@ -71,8 +71,8 @@ def rate_distortion(study: Study) -> Figure:
     axes.set_ylim(low - margin, constant + 2 * margin)
     for elbo in np.linspace(low, constant + max(shown), 9):
         axes.axline((0, elbo), slope=-1, color=GREY, linewidth=0.5, zorder=0)
-    axes.set_xlabel("KL, the rate (nats per image)")
-    axes.set_ylabel("reconstruction, the distortion (nats per image)")
+    axes.set_xlabel("rate: KL (nats per image)")
+    axes.set_ylabel("distortion: reconstruction (nats)")
     _legend(figure, axes)
     return figure
 
@@ -192,7 +192,7 @@ def _place(weights: pd.Series) -> pd.Series:
     return weights.where(weights > 0, NOTHING * weights[weights > 0].min())
 
 
-def _weights(axes: Axes, runs: pd.DataFrame, found: sweep.Collapse | None) -> None:
+def _weights(axes: Axes, runs: pd.DataFrame, found: sweep.Collapse | None, named: bool = True) -> None:
     """A logarithmic axis of weights, with 0 on it; and marks at lambda_1 and D / Z."""
     weights = sorted(runs["weight"].unique())
     axes.set_xscale("log")
@@ -203,7 +203,7 @@ def _weights(axes: Axes, runs: pd.DataFrame, found: sweep.Collapse | None) -> No
     if found:
         for weight, words, side in ((found.predicted, "λ₁", "right"), (found.mean_reduction, "D / Z", "left")):
             axes.axvline(weight, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
-            axes.annotate(f" {words} ", (weight, 0.96), xycoords=("data", "axes fraction"), fontsize=9, ha=side,
+            axes.annotate(f" {words} " * named, (weight, 0.96), xycoords=("data", "axes fraction"), fontsize=9, ha=side,
                           va="top")
 
 

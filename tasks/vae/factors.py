@@ -33,15 +33,22 @@ def recovered(means: dict[str, np.ndarray], factors: dict[str, pd.DataFrame]) ->
     what is in the code but not on a straight line.
 
     means, factors      {"train": (n, Z) and n rows, "test": the same}
+
+    Only the principal axes of the means with a variance above 0.01 are looked at, those in use. What is left in the
+    means of a collapsed code is far smaller than the noise that the decoder sees added to them.
     """
-    train, test = (np.asarray(means[name], float) for name in ("train", "test"))
+    centre = means["train"].mean(axis=0, dtype=np.float64)
+    _, s, axes = np.linalg.svd(means["train"] - centre, full_matrices=False)
+    axes = axes[s**2 / len(means["train"]) > 0.01]
+    if not len(axes):
+        return {model: dict.fromkeys(factors["train"], 0.0) for model in ("linear", "neighbours")}
+    train, test = ((means[name] - centre) @ axes.T for name in ("train", "test"))
     nearest = _nearest(train, test)
     found = {"linear": {}, "neighbours": {}}
-    centre = train.mean(axis=0)
     for name in factors["train"]:
         y, truth = (targets(name, factors[part][name].to_numpy()) for part in ("train", "test"))
-        slope = np.linalg.lstsq(train - centre, y - y.mean(axis=0), rcond=1e-6)[0]
-        predictions = {"linear": y.mean(axis=0) + (test - centre) @ slope, "neighbours": y[nearest].mean(axis=1)}
+        slope = np.linalg.lstsq(train, y - y.mean(axis=0), rcond=None)[0]
+        predictions = {"linear": y.mean(axis=0) + test @ slope, "neighbours": y[nearest].mean(axis=1)}
         total = ((truth - truth.mean(axis=0))**2).sum()
         for model, prediction in predictions.items():
             found[model][name] = float(1 - ((truth - prediction)**2).sum() / total) if total else 0.0

@@ -46,3 +46,12 @@ def test_a_choice_counts_by_its_names_and_a_hue_as_a_point():
     np.testing.assert_array_equal(targets("fringe", np.array([0, 3])), [[1, 0, 0, 0], [0, 0, 0, 1]])
     np.testing.assert_allclose(targets("eye_hue", np.array([0, 0.25, 1])), [[1, 0], [0, 1], [1, 0]], atol=1e-12)
     assert targets("smile", np.array([0.5])).shape == (1, 1)
+
+
+def test_a_collapsed_code_holds_nothing_however_exactly_its_means_follow_a_factor():
+    factors = draw_factors(200, seed=3)
+    split = {"train": factors[:100], "test": factors[100:]}
+    for scale, least, most in ((0.01, 0, 0), (1, 0.99, 1)):
+        means = {name: scale * rows[["skin", "smile"]].to_numpy() for name, rows in split.items()}
+        found = recovered(means, split)
+        assert least <= found["linear"]["skin"] <= most + 1e-9 and (found["neighbours"]["skin"] > 0.5) == (scale == 1)
