@@ -35,12 +35,12 @@ def terms_over_weight(study: Study) -> Figure:
                   label="measured, test images")
         _weights(axes, runs, found, named=term == "kl")
         axes.set_ylabel(f"{words} (nats per image)")
-    top = runs.loc[runs["weight"] > 0, "kl"].max()
+    top = max(runs.loc[runs["weight"] > 0, "kl"].max(), line["kl"].max()) or 1.0
     panels[0].set_ylim(-0.03 * top, 1.12 * top)
     free = runs.loc[runs["weight"] == 0, "kl"]
     if len(free) and free.max() > 1.12 * top:
         panels[0].annotate(f"weight 0: {free.mean():.0f} nats,\nbeyond this axis", (0.02, 0.05), fontsize=8,
-                           xycoords="axes fraction")
+                           xycoords="axes fraction").set_in_layout(False)
     panels[1].set_xlabel("weight of the KL term")
     _legend(figure, panels[0])
     return figure
@@ -54,22 +54,24 @@ def rate_distortion(study: Study) -> Figure:
     line = _predicted(study, runs)
     axes.plot(line["kl"], line["reconstruction"], color=BLACK, linewidth=1.2, label="predicted before training")
     fixed = runs[(runs["seed"] == 0) & (runs["weight"] > 0)]
-    axes.plot(fixed["kl"], fixed["reconstruction"], "o-", color=VERMILION, markersize=4, linewidth=1, clip_on=False,
+    axes.plot(fixed["kl"], fixed["reconstruction"], "o-", color=VERMILION, markersize=4, linewidth=1,
               label="weights that are numbers")
     for run, colour, shape in zip(others, (GREEN, SKY), ("s", "D"), strict=False):
         test = run.metrics["test"]
         axes.plot(test["kl"], test["reconstruction"], shape, color=colour, markersize=6, label=weight_name(run.config))
     constant = _main(study).metrics["test"]["constant_image"]
-    axes.plot(0, constant, "*", color=BLUE, markersize=11, clip_on=False, label="mean image, rate 0")
+    axes.plot(0, constant, "*", color=BLUE, markersize=11, label="mean image, rate 0")
     for _, row in fixed[fixed["kl"] > 0.05 * fixed["kl"].max()].iterrows():
         axes.annotate(f"{row['weight']:g}", (row["kl"], row["reconstruction"]), (4, 4), textcoords="offset points",
-                      fontsize=8)
+                      fontsize=8).set_in_layout(False)
     shown = fixed["kl"].tolist() + [run.metrics["test"]["kl"] for run in others]
-    low = min(fixed["reconstruction"].tolist() + [run.metrics["test"]["reconstruction"] for run in others])
-    axes.set_xlim(-0.03 * max(shown), 1.08 * max(shown))
-    margin = 0.06 * (constant - low) or 1
-    axes.set_ylim(low - margin, constant + 2 * margin)
-    for elbo in np.linspace(low, constant + max(shown), 9):
+    heights = [constant, *fixed["reconstruction"], *(run.metrics["test"]["reconstruction"] for run in others)]
+    low, high = min(heights), max(heights)
+    most = max(shown, default=0) or 1.0
+    axes.set_xlim(-0.03 * most, 1.08 * most)
+    margin = 0.06 * (high - low) or 1
+    axes.set_ylim(low - margin, high + 2 * margin)
+    for elbo in np.linspace(low, high + most, 9):
         axes.axline((0, elbo), slope=-1, color=GREY, linewidth=0.5, zorder=0)
     axes.set_xlabel("rate: KL (nats per image)")
     axes.set_ylabel("distortion: reconstruction (nats)")
@@ -204,7 +206,7 @@ def _weights(axes: Axes, runs: pd.DataFrame, found: sweep.Collapse | None, named
         for weight, words, side in ((found.predicted, "λ₁", "right"), (found.mean_reduction, "D / Z", "left")):
             axes.axvline(weight, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
             axes.annotate(f" {words} " * named, (weight, 0.96), xycoords=("data", "axes fraction"), fontsize=9, ha=side,
-                          va="top")
+                          va="top").set_in_layout(False)
 
 
 def _by_mean(runs: list[Run]) -> list[str]:

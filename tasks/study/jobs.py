@@ -169,8 +169,9 @@ def train_images(options: vae.VaeOptions, data: vae.Data) -> Files:
     state = vae.build(options, layout)
     history = pd.DataFrame(filter(None, vae.train(state, options, data, layout)))
     metrics = vae_results.measure(state.model, layout, data, options, history)
-    three = vae_results.sampled(state.model, layout, MOST), data.train, data.test
-    metrics["two_sample"] = two_sample(*(x.reshape(len(x), -1).astype(np.float32) / 255 for x in three))
+    if len(data.test) >= 4:  # two halves to train on and two to judge by
+        three = vae_results.sampled(state.model, layout, MOST), data.train, data.test
+        metrics["two_sample"] = two_sample(*(x.reshape(len(x), -1).astype(np.float32) / 255 for x in three))
     if data.factors and not options.per_channel:
         means = {name: vae_results.encode(state.model, layout, pixels)[0] for name, pixels in data.sets.items()}
         metrics["factors"] = recovered(means, data.factors)

@@ -30,10 +30,13 @@ class Collapse(NamedTuple):
 
 
 def swept(study: Study) -> list[Run]:
-    """The runs of the sweep: the weights that are numbers, one model for all channels, by weight and seed."""
+    """The runs of the sweep: the weights that are numbers, one model for all channels, by weight and seed; none if all
+    have weight 0, of which the law of collapse says nothing.
+    """
     runs = [run for run in study.vae + study.sweep
             if not isinstance(run.config["kl"], str) and not run.config["per_channel"] and "collapse" in run.metrics]
-    return sorted(runs, key=lambda run: (run.config["kl"], run.config["seed"]))
+    positive = any(run.config["kl"] > 0 for run in runs)
+    return sorted(runs, key=lambda run: (run.config["kl"], run.config["seed"])) if positive else []
 
 
 def table(study: Study) -> pd.DataFrame:

@@ -50,6 +50,7 @@ def test_the_table_has_the_fixed_weights_in_order():
     assert row["kl"] == row["predicted_kl"] == pytest.approx((np.log(6) + np.log(2)) / 2)
     assert row["predicted_used"] == 2 and row["accuracy"] == 0.9
     assert np.isnan(found.loc[0, "predicted_kl"]) and sweep.table(study()).empty and sweep.collapse(study()) is None
+    assert sweep.swept(study(run(0.0))) == []
 
 
 def test_where_the_code_collapses():
@@ -132,3 +133,15 @@ def test_without_factors_or_samples_nothing_is_said_of_them():
     assert said["factors"] is None and said["quality"] is None
     assert figures_vae.factor_map(found) is None and figures_vae.sample_quality(found) is None
     assert figures_vae.kl_over_training(found) is None and discuss_vae.why(Study([], [], {}, None, {})) == {}
+
+
+@pytest.mark.parametrize("kl", [3, 100])
+def test_one_weight_alone_can_be_drawn(kl):
+    found = study(run(kl))
+    for name in ("terms_over_weight", "latents_in_use", "rate_distortion", "kl_over_training", "factor_map",
+                 "sample_quality"):
+        svg(getattr(figures_vae, name)(found) or figures_vae.latents_in_use(found))  # warnings are errors
+    bare = Study([], [], {}, None, {}, [run(kl)])
+    svg(figures_vae.rate_distortion(bare))
+    svg(figures_vae.rate_distortion(study(run(kl, reconstruction=5000.0))))  # trained for too short a time
+    assert discuss_vae.why(found)["collapse"].claim.endswith("60.")
