@@ -14,6 +14,8 @@ from rich.console import Console
 import nn
 from tasks.vae import results as vae_results
 from tasks.vae import train as vae
+from tasks.vae.collapse import eigenvalues, predict
+from tasks.vae.figures import kl_by_latent
 
 SHORT = {"images": "drawn", "size": 8, "hidden": 8, "latent": 3, "batch": 16, "epochs": 3, "kl": "learned"}
 PICTURES = ["collapse.png", "interpolation.png", "learning_curve.png", "posterior_samples.png", "prior_samples.png",
@@ -389,3 +391,44 @@ def test_the_images_shown_are_the_same_few_drawn_from_all():
     assert len(set(chosen)) == 20 and chosen.max() > 500  # not the first of the set, which may be of one kind
     np.testing.assert_array_equal(vae_results.choose(np.arange(1000), 20), chosen)
     assert set(vae_results.choose(np.arange(3), 20)) == {0, 1, 2}
+
+
+# -- the law of collapse ------------------------------------------------------------------------------------------
+
+
+def test_the_law_stands_beside_what_was_measured(by_weight):
+    for kl, (metrics, history) in by_weight.items():
+        law = metrics["collapse"]
+        spectrum = eigenvalues(vae.Layout(8, 1, False), patterns(400).train, 4)
+        np.testing.assert_allclose(law["eigenvalues"], spectrum)
+        assert law["mean_reduction"] == 64 / 4
+        assert (law["predicted"] is None) == (kl in (0.0, "learned"))
+        for part in ("train", "test"):
+            assert sum(metrics[part]["latent_kl"]) == pytest.approx(metrics[part]["kl"], rel=1e-5)
+        latents = history.filter(regex=r"test_kl_\d").iloc[-1]  # of 120 test images, fewer than FEW
+        np.testing.assert_allclose(latents, metrics["test"]["latent_kl"], rtol=1e-5)
+    one, hundred = by_weight[1.0][0], by_weight[100.0][0]
+    predicted = predict(spectrum, 1.0)
+    assert one["collapse"]["predicted"] == {"used": predicted.used, "kl": predicted.kl, "reconstruction": pytest.approx(
+        one["test"]["constant_image"] - predicted.gain)}
+    assert hundred["collapse"]["predicted"]["used"] == hundred["test"]["active_axes"] == 0 < one["test"]["active_axes"]
+
+
+def test_the_figure_of_the_latents_has_the_prediction_beside_the_measurement(by_weight):
+    for kl in (1.0, "learned"):
+        metrics = by_weight[kl][0]
+        axes, = kl_by_latent(metrics, title="t").axes
+        heights = [bar.get_height() for bar in axes.patches]
+        assert heights == sorted(metrics["test"]["latent_kl"], reverse=True)
+        assert len(axes.lines) == (kl == 1.0)
+    assert kl_by_latent(by_weight[1.0][0], title="t").axes[0].lines[0].get_ydata().sum() == pytest.approx(
+        by_weight[1.0][0]["collapse"]["predicted"]["kl"])
+
+
+def test_latents_that_move_together_are_one_axis(rng):
+    layout = vae.Layout(2, 1, False)
+    pixels = np.repeat(rng.choice([0, 255], (300, 1)), 4, axis=1).reshape(300, 2, 2, 1).astype(np.uint8)
+    data = vae.Data(pixels, pixels.copy(), "", True)
+    history = pd.DataFrame([{"seconds": 1.0}])
+    test = vae_results.measure(transparent(4), layout, data, vae.VaeOptions(), history)["test"]
+    assert (test["active_units"], test["active_axes"]) == (4, 1)
