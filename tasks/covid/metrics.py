@@ -1,6 +1,6 @@
 """How good are predicted probabilities of a yes-or-no question? With each score, that of a constant answer.
 
-Read next: results.py, what a run writes.
+Read next: lookback.py, how far back a network looks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def classification(label: np.ndarray, probability: np.ndarray) -> dict:
     return {
         "accuracy": float(np.trace(confusion) / len(label)),
         "balanced_accuracy": float((np.diag(confusion) / sizes).mean()) if both else None,
-        "roc_auc": _roc_auc(ones, probability) if both else None,
+        "roc_auc": roc_auc(label, probability),
         "log_loss": float(-np.log(given).mean()),
         "brier": float(((probability.astype(float) - label) ** 2).mean()),
         "confusion": confusion.tolist(),
@@ -39,10 +39,13 @@ def classification(label: np.ndarray, probability: np.ndarray) -> dict:
     }
 
 
-def _roc_auc(ones, probability):
-    """The Mann-Whitney statistic: the ranks of the ones, less what they would be at the bottom. Equal values
-    share their ranks.
+def roc_auc(label: np.ndarray, probability: np.ndarray) -> float | None:
+    """The Mann-Whitney statistic: the ranks of the ones, less what they would be at the bottom. Equal values share
+    their ranks. None if there is only one class.
     """
+    ones = label == 1
+    if ones.all() or not ones.any():
+        return None
     _, which, counts = np.unique(probability, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[which]
     n, m = ones.sum(), (~ones).sum()

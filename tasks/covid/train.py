@@ -27,7 +27,9 @@ from tasks.common.options import RunOptions, Seed, between, check_ranges, defaul
 from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
 from tasks.common.training import TrainingState
+from tasks.covid.lookback import auc_by_days, sensitivity
 from tasks.covid.metrics import classification
+from tasks.covid.reliability import by_weekday, intervals, reliability
 from tasks.covid.results import summary, write_results
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -239,7 +241,8 @@ def baselines(options: CovidOptions, data: Data) -> dict:
     """Baselines on the same windows: {name: {"train": metrics, "test": metrics}}.
 
         rule                    up if the last step was down, as new cases go up and down from day to day
-        logistic_regression     on the same L features, trained in the same way
+        logistic_regression     on the same L features, trained in the same way; beside its metrics its "weights", those
+                                of the logit, from the last day to the first
     """
     rng = np.random.default_rng(options.seed)
     regression = LogisticRegression(options.L, rng)
@@ -252,12 +255,17 @@ def baselines(options: CovidOptions, data: Data) -> dict:
         results["rule"][name] = classification(windows.label, rule(windows.values)) | no_probability
         probability = predict(regression, inputs(windows.values))
         results["logistic_regression"][name] = classification(windows.label, probability)
+    weight = regression.linear.weight.data
+    results["logistic_regression"]["weights"] = (weight[1] - weight[0])[::-1].astype(float).tolist()
     return results
 
 
 def measure(options: CovidOptions, data: Data, model: nn.Module, history: pd.DataFrame) -> dict:
-    """All that `metrics.json` holds: the data, the scores of the model on both sets, and those of the baselines."""
+    """All that `metrics.json` holds: the data, the scores of the model on both sets, and those of the baselines; and of
+    the test set: intervals, reliability, weekdays, and how far back the model looks (see lookback.py, reliability.py).
+    """
     days = data.counts.cumulative.index
+    test, p = data.test, predict(model, inputs(data.test.values))
     return {
         "data": {
             "source": data.counts.source, "simulated": data.counts.simulated,
@@ -268,6 +276,14 @@ def measure(options: CovidOptions, data: Data, model: nn.Module, history: pd.Dat
         **{name: classification(windows.label, predict(model, inputs(windows.values)))
            for name, windows in data.sets.items()},
         "baselines": baselines(options, data),
+        "intervals": intervals(test.label, p, rule(test.values), test.day),
+        "reliability": reliability(test.label, p, test.day),
+        "weekday": by_weekday(test.label, p, test.days[test.day].day_of_week.to_numpy()),
+        "lookback": {
+            "auc": auc_by_days(forecaster(model), test),
+            "sensitivity": sensitivity(model, inputs(test.values)),
+            "untrained_sensitivity": sensitivity(build(options).model, inputs(test.values)),
+        },
         "parameters": sum(p.size for p in model.parameters()),
         "seconds_per_epoch": float(history["seconds"].median()),
     }

@@ -7,7 +7,7 @@ A difference is called clear if it is larger than the spread over the seeds, the
 three seeds, normal noise and no true difference, that happens in 4 of 100 cases on either side. With one seed only the
 sign of a difference is known.
 
-Read next: discuss_vae.py, the same for the images.
+Read next: why_covid.py, why it comes out so.
 """
 
 from __future__ import annotations

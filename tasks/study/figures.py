@@ -3,7 +3,7 @@
 A figure is a function from results to a `Figure`, as in covid/figures.py. All are five inches wide, about the width of
 a phone, so that their text can be read there.
 
-Read next: figures_vae.py, the figures that say why the weights do what they do.
+Read next: figures_covid.py, the figures that say why.
 """
 
 from __future__ import annotations

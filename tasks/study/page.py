@@ -21,9 +21,10 @@ from PIL import Image
 from tasks.common.progress import duration
 from tasks.common.style import fixed
 from tasks.covid.figures import correlation_figures
-from tasks.study import discuss_covid, discuss_vae, figures, figures_vae, sweep
+from tasks.study import discuss_covid, discuss_vae, figures, figures_covid, figures_vae, sweep
 from tasks.study.maps import world_maps
 from tasks.study.results import CELLS, Cases, Run, Study, scores, weight_name
+from tasks.study.why_covid import why
 from tasks.vae.figures import GAP
 
 # The rows of each grid that are shown for every weight, and the row of test images above them.
@@ -46,6 +47,7 @@ def page(study: Study) -> str:
     return templates.get_template("page.html").render(
         study=study, figures=figures, discuss_covid=discuss_covid, discuss_vae=discuss_vae, figures_vae=figures_vae,
         sweep=sweep.table(study) if sweep.swept(study) else None,
+        why_covid=why(study.covid), figures_covid=figures_covid, **gated(study),
         sequences=sequences(study.covid) if study.covid else None,
         cases=cases(study.cases) if study.cases else None,
         images=images(study.vae) if study.vae else None,
@@ -95,6 +97,17 @@ def sequences(runs: list[Run]) -> dict:
         "shown": shown,
         "ups": sum(p > 0.5 for p, *_ in shown.values()),
     }
+
+
+def gated(study: Study) -> dict:
+    """The runs whose gates are shown, an LSTM and a GRU; and for which countries, those with most cases."""
+    shown = []
+    for cell in ("lstm", "gru"):
+        runs = [run for run in study.covid if run.config["cell"] == cell and run.config["split"] == "time"
+                and run.weights and study.cases]
+        shown += sorted(runs, key=lambda run: (abs(run.config["L"] - 7), run.config["seed"]))[:1]
+    largest = list(study.cases.counts.cumulative.iloc[-1].nlargest(4).index) if study.cases else []
+    return {"gated": shown, "largest": largest}
 
 
 def windows(runs: list[Run]) -> dict[int, dict[str, tuple[int, float]]]:

@@ -9,9 +9,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data.covid import CaseCounts
+from tasks.common.tensors import unpack
 
 CELLS = ("rnn", "lstm", "gru")
 
@@ -24,6 +26,7 @@ class Run:
     metrics         as in metrics.json: see tasks/covid/train.py and tasks/vae/results.py
     history         a row an epoch: epoch; loss and accuracy, or the terms of the ELBO, of both sets; seconds
     probabilities   of a sequence run, a row a country: country, iso2 (or missing), probability, last_day
+    weights         of a sequence run, {name: array}, as in model.safetensors
     pictures        of an image run, {"reconstructions": PNG, ...}: grids, a pixel for a pixel, white gaps of 2
     """
 
@@ -31,6 +34,7 @@ class Run:
     metrics: dict
     history: pd.DataFrame
     probabilities: pd.DataFrame | None = None
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -80,6 +84,7 @@ def read_run(folder: Path) -> Run:
         metrics=json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
         history=pd.read_csv(folder / "history.csv"),
         probabilities=table("probabilities.csv") if (folder / "probabilities.csv").exists() else None,
+        weights=unpack(folder / "model.safetensors")[0] if (folder / "probabilities.csv").exists() else {},
         pictures={path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))},
     )
 

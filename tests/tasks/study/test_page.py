@@ -149,7 +149,8 @@ def parsed(monkeypatch):
 def test_the_order_is_that_of_the_questions(whole):
     assert [text for level, text in whole.headings if level < 4] == [
         "Recurrent networks on case counts, and a variational autoencoder of images", "Contents",
-        "Case counts", "The data", "The RNN", "LSTM, GRU, and L", "World maps", "Discussion",
+        "Case counts", "The data", "The RNN", "LSTM, GRU, and L", "Why longer windows do not help",
+        "Why accuracy does not follow the ranking", "World maps", "Discussion",
         "Images", "Images and model", "The weights of the KL term", "Reconstructions", "Samples", "Interpolation",
         "Discussion", "How this was made"]
 
@@ -221,7 +222,7 @@ def test_every_figure_of_simulated_data_says_so(monkeypatch):
     html = page(replace(study, cases=cases, covid=[covid_run("rnn", source="simulated epidemic", simulated=True)],
                         vae=[vae_run(source="drawn faces (simulated)", simulated=True)]))
     figures = re.findall("<figure.*?</figure>", html, re.DOTALL)
-    assert len(figures) == 22
+    assert len(figures) == 26
     assert [figure for figure in figures if "simulated" not in figure and 'class="diagram"' not in figure] == []
 
 
