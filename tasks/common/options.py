@@ -55,10 +55,12 @@ def check_ranges(options) -> None:
     """Raises BadInput unless each number among the options is in its range; nan never is."""
     for name, hint in typing.get_type_hints(type(options), include_extras=True).items():
         value = getattr(options, name)
-        for part in (hint, *typing.get_args(hint)):  # a union, `int | None`, has the range inside
+        values = value if isinstance(value, tuple) else [value]
+        for part in (hint, *typing.get_args(hint)):  # a union, `int | None`, and a tuple have the range inside
             for spec in getattr(part, "__metadata__", ()):
-                if not (value is None or isinstance(value, str) or spec.is_instance(value)):
-                    raise BadInput(f"--{name}: {value} is outside {spec.metavar}")
+                for each in values:
+                    if not (each is None or isinstance(each, str) or spec.is_instance(each)):
+                        raise BadInput(f"--{name}: {each} is outside {spec.metavar}")
 
 
 def default_folder(options: RunOptions, name: str, *in_name: str) -> Path:

@@ -21,17 +21,21 @@ CELL_COLOUR = {"rnn": ORANGE, "lstm": BLUE, "gru": GREEN}
 EXCERPT = 12  # countries in the correlation map that has numbers
 
 
-def accuracy_by_epoch(history: pd.DataFrame, *, title: str, majority: dict[str, float]) -> Figure:
-    """Accuracy on the training and the test set, beside the score of always naming the larger class.
+def accuracy_by_epoch(history: pd.DataFrame, *, title: str, majority: dict[str, float], rule: float) -> Figure:
+    """Accuracy on the training and the test set, beside the score of always naming the larger class, and, on the test
+    set, that of the one-line rule.
 
     history     a row an epoch: epoch (count), train_accuracy and test_accuracy (shares, 0 to 1)
     majority    {"train": share, "test": share}: the share of the larger class in each set, 0 to 1
+    rule        accuracy of the one-line rule on the test set, 0 to 1
     """
     figure, axes = canvas(title)
     _curves(axes, history, "accuracy")
     for name, colour in SET_COLOUR.items():
         axes.axhline(majority[name], color=colour, linewidth=1.2, linestyle=DASHES[name],
                      label=f"{name}: majority class, {100 * majority[name]:.1f} %")
+    axes.axhline(rule, color=SET_COLOUR["test"], linewidth=1.2, linestyle=":",
+                 label=f"test: up after a step down, {100 * rule:.1f} %")
     axes.set_ylabel("accuracy (% of windows)")
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)

@@ -45,7 +45,8 @@ def write_results(folder: RunFolder, options, data, forecast: Callable[[np.ndarr
         log(f"The world map has no shape for: {', '.join(without_shape)}.")
     majority = {name: metrics[name]["majority"] for name in ("train", "test")}
     figures = {
-        "accuracy": accuracy_by_epoch(history, title=f"Accuracy: {where}", majority=majority),
+        "accuracy": accuracy_by_epoch(history, title=f"Accuracy: {where}", majority=majority,
+                                      rule=metrics["baselines"]["rule"]["test"]["accuracy"]),
         "loss": loss_by_epoch(history, title=f"Loss: {where}"),
         **correlation_figures(counts, data.correlations),
     }

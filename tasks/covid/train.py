@@ -144,6 +144,8 @@ def prepare(options: CovidOptions, counts: CaseCounts, log: Callable[[str], None
     if not kept:
         raise BadInput(f"--threshold: no country among {len(correlations)} has a correlation above "
                        f"{options.threshold} with another")
+    if dropped := [country for country in correlations if country not in set(kept)]:
+        log(f"Dropped, as no correlation exceeds {options.threshold:g}: {', '.join(dropped)}.")
     windows = make_windows(counts.new_cases[kept], options.L)
     train_set, test_set = split_windows(windows, options.split, options.seed)
     log(f"{counts.source}: {len(correlations)} countries, {len(kept)} kept; {len(windows):,} windows of {options.L} "

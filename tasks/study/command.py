@@ -63,7 +63,8 @@ def command(options: StudyOptions) -> str:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if value != field.default:
-            words += [f"--{field.name}"] + ([] if value is True else [str(value)])
+            values = value if isinstance(value, tuple) else [] if value is True else [value]
+            words += [f"--{field.name}", *map(str, values)]
     return shlex.join(words)
 
 

@@ -13,20 +13,21 @@ Read next: why_covid.py, why it comes out so.
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 
 from tasks.common.style import fixed
-from tasks.study.numbers import difference, paragraph, percent, score
+from tasks.study.numbers import Paragraph, difference, paragraph, percent, score
 from tasks.study.results import CELLS, Run, Study, scores
 
 WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "roc_auc": "AUC"}
 SETS = {"train": "training", "test": "test"}
 
 
-def discussion(study: Study) -> list[str]:
-    """The discussion of the sequence study: plain paragraphs, none if no run has finished."""
+def discussion(study: Study) -> list[Paragraph]:
+    """The discussion of the sequence study, none if no run has finished. A paragraph's first sentence is its claim."""
     if not study.covid:
         return []
     table = scores(study.covid)
@@ -34,7 +35,8 @@ def discussion(study: Study) -> list[str]:
     answers = of_time_split(runs, table[table["split"] == "time"]) if runs else [
         "No run with the split in time has finished. The random split leaks, as windows overlap: training windows "
         "contain the days that test labels ask about. So nothing is concluded from it alone."]
-    return [answer for answer in (warn_if_simulated(study.covid), *answers, effect_of_leak(table)) if answer]
+    found = (warn_if_simulated(study.covid), *answers, effect_of_leak(table))
+    return [Paragraph(*re.split(r"(?<=[.:]) (?=[A-Z])", answer, maxsplit=1)) for answer in found if answer]
 
 
 def of_time_split(runs: list[Run], table: pd.DataFrame) -> list[str | None]:

@@ -270,6 +270,10 @@ def _curves(axes: Axes, runs: list[Run], quantity: str, points: int) -> pd.DataF
             axes.axhline(majority, color=colour, linewidth=1.2, linestyle=DASHES[set_name],
                          label=f"{set_name}: majority class")
             drawn.append(least * 0 + majority)
+    if quantity == "accuracy":
+        rule = np.mean([run.metrics["baselines"]["rule"]["test"]["accuracy"] for run in runs])
+        axes.axhline(rule, color=SET_COLOUR["test"], linewidth=1.2, linestyle=":", label="test: one-line rule")
+        drawn.append(least * 0 + rule)
     set_epochs(axes)
     return pd.concat(drawn, axis=1)
 
@@ -285,6 +289,10 @@ def _scale(axes: Axes, drawn: pd.DataFrame) -> None:
     least, most = later.min(axis=None), later.max(axis=None)
     margin = 0.06 * (most - least) or 0.01
     axes.set_ylim(least - margin, most + margin)
+    first = drawn.iloc[:len(drawn) // 10]
+    if len(first) and (first.min(axis=None) < least - margin or first.max(axis=None) > most + margin):
+        axes.text(0.01, 0.99, "the first epochs are outside", transform=axes.transAxes, va="top", fontsize=7,
+                  color=GREY)
 
 
 def _finish(figure: Figure, axes: Axes, quantity: str = "", ncols: int = 2) -> None:

@@ -2,7 +2,7 @@
 
 Points are runs and lines are predictions. All are as wide as a phone, like those of figures.py.
 
-Read next: maps.py, the world maps.
+Read next: answers.py, what the page shows first.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ WEIGHTS = (0.0, 1.0, 100.0, "learned", "anneal")
 SWEEP = (0.03, 0.1, 0.3, 3.0, 10.0, 20.0, 30.0, 50.0, 80.0, 150.0, 300.0)  # and those of WEIGHTS that are numbers
 QUICK_SWEEP = (0.1, 10.0, 30.0, 80.0, 300.0)
 NEAR = 2.0  # weights within this factor of lambda_1, where the last latent should collapse, are run with every seed
-QUICK_DIVISOR = 3  # --quick trains for a third of the epochs
+EPOCHS = 300  # of the sequence runs, also with --quick: a network that was stopped early would teach something false
+QUICK_DIVISOR = 3  # --quick trains the autoencoders for a third of the epochs
 
 Files = dict[str, str | bytes]  # the files of a run's folder, {name: content}
 
@@ -63,7 +64,11 @@ class StudyOptions:
     only: Literal["covid", "vae"] | None = None
     """One of the two studies."""
     quick: bool = False
-    """One seed, and a third of the epochs: a few minutes."""
+    """One seed, and fewer and shorter trainings of the autoencoder: some minutes."""
+    cells: tuple[Literal["rnn", "lstm", "gru"], ...] = CELLS
+    """The recurrent layers to compare."""
+    L: tuple[Annotated[int, between(int, 1, 1000)], ...] = LENGTHS
+    """The windows to compare, in days."""
     workers: Annotated[int, between(int, 1, 1000)] | None = None
     """Runs at a time, each in a process of its own. By default one per core."""
     scheduler: str | None = None
@@ -109,11 +114,10 @@ class Job:
 
 def sequence_jobs(options: StudyOptions, log: Callable[[str], None]) -> tuple[list[Job], Cases]:
     """The grid of the sequence study, and the case counts that all its runs share."""
-    common = covid.CovidOptions(csv=options.csv, until=options.until, daily=options.daily)
-    common = dataclasses.replace(common, epochs=common.epochs // QUICK_DIVISOR if options.quick else common.epochs)
+    common = covid.CovidOptions(csv=options.csv, until=options.until, daily=options.daily, epochs=EPOCHS)
     counts = covid.read(common, log)
     found = covid.prepare(common, counts, lambda line: None)
-    grid = itertools.product(CELLS, LENGTHS, SPLITS, SEEDS[:1] if options.quick else SEEDS)
+    grid = itertools.product(options.cells, options.L, SPLITS, SEEDS[:1] if options.quick else SEEDS)
     configs = [dataclasses.replace(common, cell=cell, L=L, split=split, seed=seed) for cell, L, split, seed in grid]
     jobs = [Job(f"covid-{c.cell}-L{c.L}-{c.split}-seed-{c.seed}", covid.run_config(c, counts), train_sequences, c,
                 counts, covid.expected_seconds(c)) for c in configs]

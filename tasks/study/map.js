@@ -1,5 +1,6 @@
 "use strict";
-// The world map: coloured for the chosen split, cell and L; says what is under the pointer or has the focus.
+// The world map: coloured for the chosen split, cell and L; says what is under the pointer or has the focus. Below it the
+// same as a list, which can be searched and sorted.
 (() => {
   const figure = document.getElementById("world-map");
   const { countries, maps } = JSON.parse(figure.querySelector("script").textContent);
@@ -7,6 +8,9 @@
   const places = [...figure.querySelectorAll("[data-country]")];
   const areas = places.filter((place) => place.matches(".area"));
   const tip = figure.querySelector(".tip");
+  const list = figure.querySelector("tbody");
+  const search = figure.querySelector("input");
+  const headings = [...figure.querySelectorAll("thead th")];
   const whole = (share) => Math.round(100 * share);
   const percent = (share) => `${whole(share)}\u00a0%`;
   let rows; // of the chosen map: mean, least, most over the seeds, and how many there are
@@ -32,8 +36,32 @@
       place.setAttribute("aria-label", `${country}: ${numbers(country)}`);
     }
     const ups = rows ? rows.filter(([mean]) => mean > 0.5).length : 0;
+    for (const row of list.children) {
+      const place = countries.indexOf(row.dataset.name);
+      row.cells[1].textContent = rows ? whole(rows[place][0]) : "–";
+    }
+    sort();
     figure.querySelector(".ups").textContent = ups;
     figure.querySelector(".downs").textContent = rows ? rows.length - ups : 0;
+  }
+
+  function sort() { // by the heading that says that it is sorted
+    const column = headings.findIndex((heading) => heading.ariaSort);
+    const sign = headings[column].ariaSort === "ascending" ? 1 : -1;
+    const value = (row) => row.cells[column].textContent;
+    const compare = (a, b) => sign * value(a).localeCompare(value(b), "en", { numeric: true });
+    list.append(...[...list.children].sort(compare));
+  }
+
+  function sortBy(heading) {
+    const direction = heading.ariaSort === "ascending" ? "descending" : "ascending";
+    for (const each of headings) each.ariaSort = each === heading ? direction : null;
+    sort();
+  }
+
+  function find() {
+    const words = search.value.trim().toLowerCase();
+    for (const row of list.children) row.hidden = !row.dataset.name.toLowerCase().includes(words);
   }
 
   function show(area, x, y) {
@@ -78,6 +106,9 @@
     area.addEventListener("blur", hide);
     area.addEventListener("keydown", step);
   }
+  search.disabled = false;
+  search.addEventListener("input", find);
+  for (const heading of headings) heading.firstElementChild.addEventListener("click", () => sortBy(heading));
   areas[0].tabIndex = 0;
   paint();
 })();

@@ -82,6 +82,7 @@ class Processes(ThreadPoolExecutor):
             self.stopped = True
         for process in multiprocessing.active_children():
             process.kill()  # one that is stopped does not hear `terminate`
+            process.join()
         self.shutdown(cancel_futures=True)
 
 

@@ -54,7 +54,7 @@ def drawn(figure: Figure) -> Image.Image:
 
 @pytest.mark.parametrize("quantity", ["accuracy", "loss"])
 def test_curves_are_the_history(history, quantity):
-    figure = (accuracy_by_epoch(history, title="t", majority=MAJORITY) if quantity == "accuracy"
+    figure = (accuracy_by_epoch(history, title="t", majority=MAJORITY, rule=0.65) if quantity == "accuracy"
               else loss_by_epoch(history, title="t"))
     for part in ("train", "test"):
         line = lines(figure)[part]
@@ -65,7 +65,7 @@ def test_curves_are_the_history(history, quantity):
 
 
 def test_majority_lines_stand_at_their_shares_in_the_colour_of_their_curve(history):
-    figure = accuracy_by_epoch(history, title="t", majority=MAJORITY)
+    figure = accuracy_by_epoch(history, title="t", majority=MAJORITY, rule=0.65)
     for part, label in (("train", "train: majority class, 81.1 %"), ("test", "test: majority class, 57.0 %")):
         line = lines(figure)[label]
         np.testing.assert_array_equal(line.get_ydata(), [MAJORITY[part]] * 2)
@@ -73,9 +73,15 @@ def test_majority_lines_stand_at_their_shares_in_the_colour_of_their_curve(histo
         assert line.is_dashed() and not lines(figure)[part].is_dashed()
 
 
+def test_the_one_line_rule_stands_beside_them(history):
+    figure = accuracy_by_epoch(history, title="t", majority=MAJORITY, rule=0.65)
+    line = lines(figure)["test: up after a step down, 65.0 %"]
+    np.testing.assert_array_equal(line.get_ydata(), [0.65] * 2)
+
+
 def test_both_majority_lines_are_seen_when_the_shares_are_equal(history):
     history[["train_accuracy", "test_accuracy"]] = 0.5
-    picture = np.asarray(drawn(accuracy_by_epoch(history, title="t", majority={"train": 0.8, "test": 0.8})))
+    picture = np.asarray(drawn(accuracy_by_epoch(history, title="t", majority={"train": 0.8, "test": 0.8}, rule=0.6)))
     share_of_dashes = {}
     for part, colour in SET_COLOUR.items():
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
@@ -85,7 +91,7 @@ def test_both_majority_lines_are_seen_when_the_shares_are_equal(history):
 
 
 def test_legend_names_every_line_and_covers_no_data(history):
-    figure = accuracy_by_epoch(history, title="t", majority=MAJORITY)
+    figure = accuracy_by_epoch(history, title="t", majority=MAJORITY, rule=0.65)
     drawn(figure)
     (legend,) = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == set(lines(figure))
@@ -93,7 +99,7 @@ def test_legend_names_every_line_and_covers_no_data(history):
 
 
 def test_axes_say_their_units(history):
-    accuracy = accuracy_by_epoch(history, title="t", majority=MAJORITY)
+    accuracy = accuracy_by_epoch(history, title="t", majority=MAJORITY, rule=0.65)
     loss = loss_by_epoch(history, title="t")
     assert accuracy.axes[0].get_ylabel() == "accuracy (% of windows)"
     assert loss.axes[0].get_ylabel() == "cross-entropy (nats per window)"

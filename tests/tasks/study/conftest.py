@@ -22,12 +22,13 @@ def tiny_grid(folder, patch):
     (folder / "noise").mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (24, 32, 32), np.uint8)):
         Image.fromarray(pixels).save(folder / "noise" / f"{i}.png")
-    few = {"CELLS": ("gru",), "LENGTHS": (3, 4), "SPLITS": ("time",), "SEEDS": (0,), "WEIGHTS": ("learned",),
+    few = {"EPOCHS": 3, "SPLITS": ("time",), "SEEDS": (0,), "WEIGHTS": ("learned",),
            "QUICK_SWEEP": (3.0,), "QUICK_DIVISOR": 100}
     patch.setattr(faces, "CACHE", folder / "cache")
     for name, value in few.items():
         patch.setattr(jobs, name, value)
-    return StudyOptions(quick=True, workers=2, csv="simulated", images=str(folder / "noise"), out=folder / "study")
+    return StudyOptions(quick=True, cells=("gru",), L=(3, 4), workers=2, csv="simulated",
+                        images=str(folder / "noise"), out=folder / "study")
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from rich.console import Console
 from data import BadInput
 from tasks.covid import train as covid
 from tasks.study import command as study
-from tasks.study import jobs as study_jobs
 from tasks.vae import results as vae_results
 from tasks.vae import train as vae
 from tests.tasks.study.conftest import content, folders, start
@@ -56,8 +55,8 @@ def test_the_page_says_how_it_was_made_and_that_the_cases_are_simulated(finished
     options, _, _, (shown,) = finished
     made = shown.provenance
     assert made == json.loads((options.out / "study.json").read_text())
-    assert made["command"] == (f"python run.py study --quick --workers 2 --csv simulated --images {options.images} "
-                               f"--out {options.out}")
+    assert made["command"] == ("python run.py study --quick --cells gru --L 3 4 --workers 2 --csv simulated "
+                               f"--images {options.images} --out {options.out}")
     assert made["seeds"] == [0] and made["workers"] == 2 and made["kept"] == 0 and made["seconds"] > 0
     assert made["versions"]["numpy"] == np.__version__ and made["versions"]["python"] == sys.version.split()[0]
     page = (options.out / "index.html").read_text()
@@ -124,10 +123,9 @@ def in_a_thread(monkeypatch):
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tiny, in_a_thread, monkeypatch):
-    monkeypatch.setattr(study_jobs, "LENGTHS", (3, 500))
     shown = []
     monkeypatch.setattr(study, "page", lambda found: shown.append(found) or "the page")
-    done, said = start(tiny, only="covid")
+    done, said = start(tiny, only="covid", L=(3, 500))
     assert done is False
     assert [run.config["L"] for run in shown[0].covid] == [3]
     (name, why), = shown[0].failed.items()

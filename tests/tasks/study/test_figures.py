@@ -183,7 +183,7 @@ def test_a_panel_for_each_length_on_the_same_axes():
     assert lines(panels["L = 15"])["test"].get_ydata()[-1] == pytest.approx((0.1 + 0.72) / 2)
     assert lines(panels["L = 3"])["test"].get_ydata()[-1] == pytest.approx(0.71)
     assert [axes.get_xlabel() for axes in figure.axes] == ["", "epoch", "epoch"]
-    assert legend(figure) == ["train", "train: majority class", "test", "test: majority class"]
+    assert legend(figure) == ["train", "train: majority class", "test", "test: majority class", "test: one-line rule"]
 
 
 # -- scores -------------------------------------------------------------------------------------------------------

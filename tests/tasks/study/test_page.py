@@ -140,6 +140,7 @@ def parsed(monkeypatch):
     for name in ("curves", "curves_by_length", "scores_over_length", "elbo_by_weight", "terms_by_weight"):
         monkeypatch.setattr(study_figures, name, lambda *_: None)
     monkeypatch.setattr(study_figures, "svg", lambda figure: "<svg></svg>")
+    monkeypatch.setattr(report, "answers", lambda study: [])
     return lambda **changed: Parsed(page(replace(whole_study(), **changed)))
 
 

@@ -132,6 +132,32 @@ def test_the_keyboard_does_as_well(opened):
     assert tip(opened) is None
 
 
+def rows(browser):
+    """What the list of countries shows: [[country, per cent], ...]."""
+    return browser.execute_script("return [...document.querySelectorAll('.list tbody tr')].filter(r => !r.hidden)"
+                                  ".map(r => [...r.cells].map(c => c.textContent))")
+
+
+def test_the_list_has_the_numbers_of_the_map_and_is_sorted_and_searched(opened):
+    opened.find_element(By.CSS_SELECTOR, ".list summary").click()
+    countries, numbers = opened.find_elements(By.CSS_SELECTOR, ".list thead button")
+    by_name = rows(opened)
+    assert sorted(name for name, _ in by_name) == sorted(COUNTRIES) and ["France", "22"] in by_name
+    numbers.click()
+    assert [int(p) for _, p in rows(opened)] == sorted(int(p) for _, p in by_name)
+    numbers.send_keys(Keys.ENTER)
+    assert [int(p) for _, p in rows(opened)] == sorted((int(p) for _, p in by_name), reverse=True)
+    choose(opened, "L", "5")
+    assert ["France", "92"] == rows(opened)[0]
+    countries.click()
+    assert rows(opened)[1:] == sorted(rows(opened)[1:])
+    search = opened.find_element(By.CSS_SELECTOR, ".list input")
+    search.send_keys("rAn")
+    assert [name for name, _ in rows(opened)] == ["France"]
+    search.clear()
+    search.send_keys(Keys.BACKSPACE)
+
+
 def test_an_odd_name_does_not_run(opened):
     assert opened.execute_script("return document.scripts.length") == 2
     choose(opened, "L", "5")  # an alert would raise here

@@ -95,7 +95,8 @@ def test_figures_are_drawn_from_the_runs():
 
 @pytest.mark.parametrize("cell, gates", [("lstm", ["forget gate", "cell state"]), ("gru", ["update gate", "state h"])])
 def test_the_gates_of_some_countries(rng, cell, gates):
-    new_cases = pd.DataFrame(rng.integers(0, 99, (20, 3)), pd.date_range("2020-01-01", periods=20), ["A", "$B$", "C"])
-    weights = Classifier(cell, 3, 1, rng).state_dict()
-    drawn = svg(figures_covid.gates_by_day(dataclasses.replace(run(cell), weights=weights), new_cases, ["A", "$B$", "C"]))
-    assert all(name in drawn for name in ("A", "$B$", "C", *gates))
+    names, days = ["A", "$B$", "C"], pd.date_range("2020-01-01", periods=20)
+    new_cases = pd.DataFrame(rng.integers(0, 99, (20, 3)), days, names)
+    trained = dataclasses.replace(run(cell), weights=Classifier(cell, 3, 1, rng).state_dict())
+    drawn = svg(figures_covid.gates_by_day(trained, new_cases, names))
+    assert all(name in drawn for name in (*names, *gates))
