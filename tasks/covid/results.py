@@ -61,9 +61,14 @@ def tables(history: pd.DataFrame, probabilities: pd.DataFrame, model: Module) ->
     """The files that hold numbers, besides config.json and metrics.json: {name: content}."""
     return {
         "history.csv": history.to_csv(index=False),
-        "probabilities.csv": probabilities.assign(country=probabilities["country"].map(no_formula)).to_csv(index=False),
+        "probabilities.csv": as_csv(probabilities),
         "model.safetensors": pack(model.state_dict()),
     }
+
+
+def as_csv(probabilities: pd.DataFrame) -> str:
+    """What `tomorrow` finds, as the content of probabilities.csv."""
+    return probabilities.assign(country=probabilities["country"].map(no_formula)).to_csv(index=False)
 
 
 def no_formula(name: str) -> str:

@@ -1,8 +1,10 @@
 """The sequence study from data to files, on the simulated epidemic; its published numbers, on the real counts."""
 
 import csv
+import dataclasses
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 
 import nn
+from data import BadInput
+from tasks.common.tensors import pack
 from tasks.covid import train as covid
 
 SHORT = {"cell": "gru", "L": 3, "csv": "simulated", "epochs": 3, "hidden": 4}
@@ -96,6 +100,58 @@ def test_microbatches_change_nothing_but_memory(monkeypatch):
         list(covid.train(state, windows, epochs=3))
         results.append(covid.predict(state.model, covid.inputs(windows.values)))
     np.testing.assert_allclose(*results, atol=1e-5)
+
+
+def test_a_saved_network_is_asked_about_another_day_and_another_file(finished, capsys):
+    config, *_ = finished
+    asked = covid.CovidOptions(predict=config.out, csv="simulated", out=Path("same"))
+    covid.run(asked, Console(width=200))
+    same = pd.read_csv("same/probabilities.csv", keep_default_na=False)
+    np.testing.assert_allclose(same["probability"], pd.read_csv(config.out / "probabilities.csv")["probability"])
+    assert "simulated" in Path("same/world_map.svg").read_text() and {path.name for path in Path("same").iterdir()} == {
+        "probabilities.csv", "world_map.svg"}
+
+    days = [f"2020-03-{day:02}" for day in range(1, 9)]
+    rows = pd.DataFrame([["Peru", *range(1, 9)], ["Chad", 1, 2, 4, 5, 9, 11, 12, 20]])
+    rows.to_csv("own.csv", index=False, header=["Country/Region", *days])
+    covid.run(covid.CovidOptions(predict=config.out, csv="own.csv", until="2020-03-06"), Console(width=200))
+    out, = Path("runs").iterdir()
+    assert out.name == "predict-run-2020-03-06" and len(pd.read_csv(out / "probabilities.csv")) == 2
+    said = capsys.readouterr().out
+    assert "More new cases on 2020-03-07 than the day before?" in said and " %  Peru" in said
+    with pytest.raises(BadInput, match="exists: --overwrite replaces"):
+        covid.run(covid.CovidOptions(predict=config.out, csv="own.csv", until="2020-03-06"), Console())
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (lambda run: shutil.rmtree(run), "model.safetensors: is damaged .*No such file"),
+    (lambda run: (run / "config.json").write_text("{}"), "is not the folder of a run of this study .'cell'"),
+    (lambda run: (run / "config.json").unlink(), "is not the folder of a run of this study .*No such file"),
+    (lambda run: (run / "model.safetensors").write_bytes(pack({"a": np.zeros(3)})), "is not the folder of a run"),
+    (lambda run: (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:-1]), "is damaged"),
+])
+def test_what_is_no_run_is_not_asked(finished, spoil, says):
+    shutil.copytree(finished[0].out, "run")
+    spoil(Path("run"))
+    with pytest.raises(BadInput, match=says):
+        covid.run(covid.CovidOptions(predict=Path("run"), csv="simulated"), Console())
+    assert not Path("runs").exists()
+
+
+def test_the_data_are_part_of_what_a_run_is(tmp_path):
+    """So that --resume does not go on with other data."""
+    options = covid.CovidOptions(csv="simulated")
+    counts = covid.read(options, lambda line: None)
+    changed = counts.cumulative.copy()
+    changed.iloc[-1, 0] += 1
+    one, other = (covid.run_config(options, each) for each in (counts, dataclasses.replace(counts, cumulative=changed)))
+    assert {name for name in one if one[name] != other[name]} == {"data_sha256"} and "predict" not in one
+
+
+@pytest.mark.parametrize("N", [1, 2048, 2049, 13_604, 10**6])
+def test_memory_does_not_grow_with_the_windows(N):
+    count = covid.micro_batch_count(N)
+    assert -(-N // count) <= covid.MICRO_BATCH and (count == 1 or count % covid.THREADS == 0)
 
 
 def test_a_name_is_shown_and_never_obeyed(tmp_path, capsys):
