@@ -192,7 +192,7 @@ def test_only_one_part(parsed):
     assert "Images" not in [text for _, text in covid.headings] and not covid.all("img")
     assert covid.headings[0][1] == "Recurrent networks on case counts"
     vae = parsed(covid=[], cases=None)
-    assert "World maps" not in [text for _, text in vae.headings] and not vae.scripts
+    assert "World maps" not in [text for _, text in vae.headings] and len(vae.scripts) == 1
     assert vae.headings[0][1] == "A variational autoencoder of images"
     neither = parsed(covid=[], vae=[], cases=None)
     assert [text for _, text in neither.headings][-1] == "How this was made"
@@ -228,7 +228,7 @@ def test_every_figure_of_simulated_data_says_so(monkeypatch):
 
 
 def test_a_name_is_a_name(whole):
-    assert len(whole.scripts) == 2
+    assert len(whole.scripts) == 3
     assert ODD in json.loads(whole.scripts[0])["countries"]
     assert ODD in whole.text and LACKING in whole.text
     assert "<b>note</b>" in whole.text and "--only <all>" in whole.text

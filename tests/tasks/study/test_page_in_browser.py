@@ -159,10 +159,20 @@ def test_the_list_has_the_numbers_of_the_map_and_is_sorted_and_searched(opened):
 
 
 def test_an_odd_name_does_not_run(opened):
-    assert opened.execute_script("return document.scripts.length") == 2
+    assert opened.execute_script("return document.scripts.length") == 3
     choose(opened, "L", "5")  # an alert would raise here
     assert opened.execute_script("return [...document.querySelectorAll('[data-country]')].map(a => a.dataset.country)"
                                  ).count(ODD) == 1
+
+
+def test_a_row_of_pictures_is_enlarged_by_a_tap_and_by_a_key(opened):
+    row = opened.find_element(By.CSS_SELECTOR, ".strips img")
+    small = row.size["width"]
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", row)
+    row.click()
+    assert row.size["width"] == 3 * small and row.get_attribute("aria-pressed") == "true"
+    row.send_keys(Keys.ENTER)
+    assert row.size["width"] == small and row.get_attribute("aria-pressed") == "false"
 
 
 def test_nothing_is_requested(opened, file):
