@@ -3,7 +3,7 @@
 `covid/world_map.py` draws the map of one run, 800 KB. Here its outlines are simplified to a sixth of that, and the
 page colours them for each choice of split, cell and L.
 
-Read next: page.py, which puts the map on the page.
+Read next: explorer.py, the trained networks on the page.
 """
 
 from __future__ import annotations

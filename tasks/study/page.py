@@ -23,6 +23,7 @@ from tasks.common.style import fixed
 from tasks.covid.figures import correlation_figures
 from tasks.study import discuss_covid, discuss_vae, figures, figures_covid, figures_vae, sweep
 from tasks.study.answers import answers
+from tasks.study.explorer import explorer
 from tasks.study.maps import world_maps
 from tasks.study.results import CELLS, Cases, Run, Study, scores, weight_name
 from tasks.study.why_covid import why
@@ -49,7 +50,7 @@ def page(study: Study) -> str:
         study=study, figures=figures, discuss_covid=discuss_covid, discuss_vae=discuss_vae, figures_vae=figures_vae,
         sweep=sweep.table(study) if sweep.swept(study) else None,
         answers=answers(study), why_covid=why(study.covid), figures_covid=figures_covid, **gated(study),
-        sequences=sequences(study.covid) if study.covid else None,
+        sequences=sequences(study.covid) if study.covid else None, explorer=explorer(study),
         cases=cases(study.cases) if study.cases else None,
         images=images(study.vae) if study.vae else None,
     )
