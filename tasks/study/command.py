@@ -22,6 +22,7 @@ from tasks.common.machine import CORES, machine
 from tasks.common.options import check_ranges
 from tasks.common.progress import log_to, warn_of_minutes
 from tasks.common.stops import Interrupted
+from tasks.study.faces import faces
 from tasks.study.jobs import Job, StudyOptions, image_jobs, sequence_jobs
 from tasks.study.page import page
 from tasks.study.results import Run, Study, read_run
@@ -118,6 +119,10 @@ def _run(options: StudyOptions, console: Console) -> bool:
     study = Study([runs[job.name] for job in sequences if job.name in runs],
                   [runs[job.name] for job in images if job.name in runs], failed, cases, provenance,
                   [runs[job.name] for job in sweep if job.name in runs])
+    explorer = faces([job for job in images if job.name in runs], options.out)
+    study = dataclasses.replace(study, faces=explorer is not None)
+    if explorer:
+        write(options.out / "faces.html", explorer)
     write(options.out / "study.json", as_json(provenance))
     write(options.out / "index.html", page(study))
     log(f"{len(runs)} of {len(jobs)} runs are on the page: {options.out / 'index.html'}")

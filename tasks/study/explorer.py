@@ -2,7 +2,7 @@
 
 cells.js computes, in the names and the order of nn/cells.py; explorer.js draws and listens.
 
-Read next: page.py, which puts the explorer on the page.
+Read next: faces.py, the same for the image runs.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ class Study:
     cases           what the sequence study was trained on; None if it was not run
     provenance      how it was computed: command, versions {package: version}, seeds, seconds, workers, date, machine
     sweep           finished image runs of more weights and seeds; with those of `vae` they are the sweep of weights
+    faces           whether faces.html, the latent explorer, stands beside the page
     """
 
     covid: list[Run]
@@ -55,6 +56,7 @@ class Study:
     cases: Cases | None
     provenance: dict
     sweep: list[Run] = field(default_factory=list)
+    faces: bool = False
 
 
 @dataclass(frozen=True)

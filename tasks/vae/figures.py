@@ -3,7 +3,7 @@
 A figure is a function from results to a `Figure`, as in the sequence study. Images are enlarged by whole factors with
 nearest neighbour, so that a pixel of the image is a square of pixels in the file, and have thin white gaps.
 
-Read next: tasks/study/command.py, both studies in one command.
+Read next: latent_explorer.py, decoders that run in the browser.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from tasks.common.style import png
 from tasks.common.tensors import pack
 from tasks.vae.collapse import eigenvalues, predict
 from tasks.vae.figures import Grid, elbo_by_epoch, image_grid, kl_by_latent
+from tasks.vae.latent_explorer import Shown, faces_page
 from tasks.vae.model import TERMS, VAE, Layout, kl_of_latents, terms
 
 # -- what is measured ---------------------------------------------------------------------------------------------
@@ -162,8 +163,11 @@ def write_results(folder: RunFolder, options, data, layout: Layout, model: VAE, 
         **{name: image_grid(grid, title=f"{TITLES[name]}, {where}")
            for name, grid in pictures(model, layout, data.test).items()},
     }
+    name = options.kl if isinstance(options.kl, str) else f"weight {options.kl:g}"
+    explorer = faces_page([Shown(name, model, layout)], data.test, data.source, data.simulated)
     folder.finish({
         **tables(history, model),
+        **({"faces.html": explorer} if explorer else {}),
         **{f"{name}.png": png(figure) for name, figure in figures.items()},
     }, metrics)
 

@@ -197,4 +197,6 @@ def run(options: VaeOptions, console: Console) -> dict:
         write_results(folder, options, data, layout, state.model, history, metrics)
     summary(metrics, console)
     log(f"Learning curves, reconstructions, samples, interpolations and weights are in {folder.path}/")
+    if (explorer := folder.path / "faces.html").exists():
+        log(f"To move the latents by hand, open {explorer} in a browser.")
     return metrics

@@ -47,7 +47,7 @@ def test_every_run_has_a_folder_and_a_place_on_the_page(finished):
     assert [run.config["kl"] for run in shown.sweep] == [3] and "Why large weights silence the code" in (
         options.out / "index.html").read_text()
     assert shown.failed == {} and shown.cases.counts.simulated
-    assert {path.name for path in options.out.iterdir()} == {*runs, "index.html", "study.json"}
+    assert {path.name for path in options.out.iterdir()} == {*runs, "faces.html", "index.html", "study.json"}
     assert "5/5 runs, 0 s left" in said and "5 of 5 runs are on the page" in said
 
 

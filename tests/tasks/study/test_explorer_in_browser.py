@@ -159,6 +159,22 @@ def test_a_bar_is_dragged(opened):
     assert values(opened) == high
 
 
+def test_a_finger_drags_a_bar_and_not_the_page(opened):
+    opened.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    bar = one(opened, ".bars [data-day='1'] .reach")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", bar)
+    place = bar.rect
+    x, y = place["x"] + place["width"] / 2, place["y"] + 40 - opened.execute_script("return scrollY")
+    found = []
+    for kind, by in (("touchStart", 0), ("touchMove", 30), ("touchMove", 60), ("touchEnd", None)):
+        points = [] if by is None else [{"x": x, "y": y + by}]
+        opened.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        found.append((values(opened)[1], opened.execute_script("return scrollY")))
+    opened.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    assert found[0][0] > found[1][0] > found[2][0] == found[3][0]
+    assert len({scrolled for _, scrolled in found}) == 1
+
+
 def test_the_presets(opened):
     choose(opened, "country", "1")
     opened.find_element(By.CSS_SELECTOR, "#explorer select[name=L] option[value='9']").click()

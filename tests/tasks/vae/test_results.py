@@ -315,7 +315,7 @@ def finished(tmp_path_factory):
 def test_a_run_writes_all_that_it_promises(finished):
     config, metrics, *_ = finished
     assert sorted(path.name for path in config.out.iterdir()) == sorted([
-        *PICTURES, "config.json", "history.csv", "metrics.json", "model.safetensors"])
+        *PICTURES, "config.json", "faces.html", "history.csv", "metrics.json", "model.safetensors"])
     for name in PICTURES:
         with Image.open(config.out / name) as picture:
             assert picture.format == "PNG" and min(picture.size) > 200
