@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import os
+import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import BadInput, covid
+from data import BadInput, cells, covid
 from data.countries import iso2
 from data.download import DownloadError
 from tests.data.tables import PIVOT, SOURCE
@@ -234,6 +235,27 @@ def test_a_file_that_starts_after_the_default_date_is_used_whole() -> None:
     counts = covid.load_cases(write(PIVOT.replace("/20", "/21")))
     assert (counts.cumulative.to_numpy() == COUNTS.to_numpy()).all()
     assert "Days used: 2021-01-30 to 2021-02-02." in counts.notes
+
+
+def test_a_billion_is_a_count_and_a_row_with_one_cell_more_is_none() -> None:
+    assert covid.read_cases(write(PIVOT.replace("607", "1000000000"))).cumulative["Guyana"].tolist()[-1] == 10**9
+    for table in (PIVOT, SOURCE):
+        last = table.rstrip("\n") + ",1\n"
+        with pytest.raises(BadInput, match=r"row \d: \d+ cells, but row 1 has \d"):
+            covid.read_cases(write(last))
+
+
+def test_no_more_of_a_packed_table_is_unpacked_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of gzip can hold a thousand times its size."""
+    monkeypatch.setattr(cells, "MOST_BYTES", 10**5)
+    path = write(gzip.compress(bytes(10**8), 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="holds more than 100,000 bytes"):
+            covid.read_cases(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
 
 
 # -- what people's files have, and must not be read wrongly without a word: made-up counts in tests/data/cases ---------

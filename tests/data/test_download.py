@@ -156,7 +156,8 @@ def test_a_passing_trouble_is_tried_again(server: Server, trouble: Callable[[Han
 def test_a_lasting_trouble_is_one_line_and_leaves_nothing(
     server: Server, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Handler], None], requests: int, message: str
 ) -> None:
-    monkeypatch.setattr(download, "SLOW_SECONDS", 0.1)
+    if trouble is trickle:
+        monkeypatch.setattr(download, "SLOW_SECONDS", 0.5)
     server.answers = [trouble]
     with pytest.raises(DownloadError, match=message) as error:
         fetch(server.url, "cache", "cases.csv")

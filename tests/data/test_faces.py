@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -549,3 +550,31 @@ def test_libraries_say_nothing_about_damaged_files(capfd: pytest.CaptureFixture)
     assert images.names == ("good.png",) and any("broken" in note and ": 5 " in note for note in images.notes)
     os.write(2, b"still there")
     assert capfd.readouterr().err == "still there"
+
+
+def test_what_an_older_version_of_the_reader_kept_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    save(plain("L", 50), "a.png")
+    read()
+    before = set(faces.CACHE.iterdir())
+    read()
+    assert set(faces.CACHE.iterdir()) == before
+    Path("faces.py").write_text("another version")
+    monkeypatch.setattr(faces, "__file__", str(Path("faces.py").absolute()))
+    read()
+    assert len(set(faces.CACHE.iterdir()) - before) == 1
+
+
+def test_ctrl_c_does_not_wait_for_the_pictures_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(50):
+        save(plain("L", i), f"{i}.png")
+    asked = []
+
+    def interrupt(path: Path, size: int) -> None:
+        asked.append(path)
+        time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(faces, "_read", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        read(workers=1)
+    assert len(asked) < 10

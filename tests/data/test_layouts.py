@@ -108,6 +108,8 @@ def test_gaps_of_a_wide_table():
     (OWID.split("PER")[0] + "OWID_WRL,,World,2020-03-01,1,\nOWID_WRL,,World,2020-03-02,1,\n", "there is no country"),
     (OWID.split("PER")[0] + "AUT,Europe,Austria,2020-03-01,1,\n", "at least two days are needed, there are 1"),
     (OWID.replace("Peru,2020-03-02,3", "Pe\x07ru,2020-03-02,3"), r"row 3, column 3: 'Pe\\x07ru' holds a character"),
+    (OWID.replace("5.0,", "5.0,,"), "row 5: 7 cells, but row 1 has 6"),
+    (WIDE.replace("3,x,4", "3,x,4,5"), "row 4: 5 cells, but row 1 has 4"),
     (WIDE.replace("2,9", "2.5,9"), "row 3, column 2: '2.5' is not a whole number"),
     (WIDE.replace("Chad", "Peru"), "row 1, column 4: 'Peru' repeats an earlier column"),
     (WIDE.replace("Chad", ""), "row 1, column 4: '' is not the name of a country"),
