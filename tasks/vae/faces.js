@@ -112,7 +112,7 @@
       const [mean, log_var] = [models[m].mean[face()][c][k], models[m].log_var[face()][c][k]];
       return mean + Math.exp(log_var / 2) * epsilon(c, k); // the reparameterization trick
     });
-    say(`Test face ${face() + 1}: a sample of its posterior, mean + standard deviation × noise, decoded.`);
+    say(`Test face ${face() + 1}: mean + standard deviation × noise, decoded.`);
   }
 
   function samplePrior() {
