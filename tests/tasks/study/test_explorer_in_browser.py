@@ -16,7 +16,8 @@ from selenium.webdriver.common.keys import Keys
 import nn
 from data.covid import CaseCounts
 from tasks.covid import train as covid
-from tasks.study.explorer import explorer, nearest_to_mean
+from tasks.study import jobs
+from tasks.study.explorer import explorer, nearest_to_mean, network
 from tasks.study.page import page
 from tests.tasks.study.test_page import COUNTRIES, LACKING, ODD, covid_run, whole_study
 from tests.tasks.study.test_page_in_browser import CHROMIUM, DRIVER, browser, choose  # noqa: F401
@@ -91,31 +92,30 @@ def real(driver, day: int = 29) -> list[int]:
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("L", [3, 5])
+@pytest.mark.parametrize("L", jobs.LENGTHS)
 def test_probabilities_states_and_derivatives_are_those_of_nn(opened, cell, L):
     classifier = model(cell, L)
     for p in classifier.parameters():
         p.data = p.data.astype(np.float64)
-    cases = [float(n) for n in (12, 0, 345, -7, 80)[:L]]
+    cases = [float(n) for n in np.random.default_rng(L).integers(-20, 400, L)]
+    run = dataclasses.replace(covid_run(cell, L), weights=model(cell, L).state_dict())
     x = nn.Tensor(covid.inputs(np.array([cases])).astype(np.float64), requires_grad=True)
     states, _ = classifier.recurrent(x)
     logits = classifier(x)
     gradient = nn.grad(logits[0, 1] - logits[0, 0], x).data[0, :, 0]
     found = opened.execute_script("""
-      const [cell, L, cases] = arguments;
-      const {networks} = JSON.parse(document.querySelector("#explorer script").textContent);
-      const {weights, hidden} = networks[`${cell} ${L}`];
+      const [cell, {weights, hidden}, cases] = arguments;
       const bytes = Uint8Array.from(atob(weights), (c) => c.charCodeAt(0));
       const net = cells.network(cell, hidden, new Float32Array(bytes.buffer));
       const x = cells.features(cases);
       const states = cells.read(net, x);
       const p = cells.sigmoid(cells.logitOf(net, states.at(-1).h));
       return {h: states.map((s) => s.h), p, d: cells.sensitivity(net, x)};
-    """, cell, L, cases)
+    """, cell, network(run), cases)
     np.testing.assert_allclose(found["h"], states.data[0], atol=1e-5)
     np.testing.assert_allclose(found["d"], gradient, atol=1e-5)
     assert found["p"] == pytest.approx(float(nn.softmax(logits).data[0, 1]), abs=1e-5)
-    assert np.abs(gradient).min() > 1e-4  # the comparison is about something
+    assert np.abs(gradient).max() > 1e-2  # the comparison is about something
 
 
 def test_it_opens_with_the_country_of_most_cases_and_its_last_days(opened):
