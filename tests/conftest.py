@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -10,9 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from selenium import webdriver
 from threadpoolctl import threadpool_limits
 
 import nn
+
+# In the background of a shell Ctrl-C is ignored, and the processes that the tests interrupt would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if sys.platform == "win32":  # they need forks, POSIX signals and a pseudo-terminal
     collect_ignore = ["test_run.py", "test_crash.py", "test_bad_input.py", "test_two_at_once.py",
@@ -52,6 +58,35 @@ def studies(tmp_path, rng):
     covid = "covid --csv cases.csv --threshold 0 --L 3 --hidden 40 --epochs 30 --out out"
     vae = "vae --images pictures --size 8 --hidden 16 --latent 2 --batch 2 --kl anneal --epochs 3 --out out"
     return {"covid": covid.split(), "vae": vae.split()}
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, without a window, for the tests of all pages."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("neither chromium nor chromedriver is installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, file):
+    """The page `file`, a fixture of the module, opened anew; at the end nothing may have gone wrong in it."""
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(file.as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
 
 
 def pytest_addoption(parser):

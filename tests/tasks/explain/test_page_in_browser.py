@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -14,39 +12,12 @@ import nn
 from tasks.explain.chapters import accumulation, chapters, gradient_check
 from tasks.explain.page import page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="neither chromium nor chromedriver is installed")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(page(chapters()), encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def opened(browser, file):
-    """The page, anew; at the end nothing may have gone wrong in it."""
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.get(file.as_uri())
-    yield browser
-    assert browser.get_log("browser") == []
 
 
 def player(opened, name="player-1-1"):

@@ -20,9 +20,8 @@ from tasks.study import jobs
 from tasks.study.explorer import explorer, nearest_to_mean, network
 from tasks.study.page import page
 from tests.tasks.study.test_page import COUNTRIES, LACKING, ODD, covid_run, whole_study
-from tests.tasks.study.test_page_in_browser import CHROMIUM, DRIVER, browser, choose  # noqa: F401
+from tests.tasks.study.test_page_in_browser import choose
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="neither chromium nor chromedriver is installed")
 LENGTHS = (3, 5, 9)
 NEW = np.random.default_rng(0).integers(0, 400, (30, 5))
 
@@ -49,15 +48,6 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("explorer") / "index.html"
     path.write_text(page(study()), encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def opened(browser, file):  # noqa: F811
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.get(file.as_uri())
-    yield browser
-    assert browser.get_log("browser") == []
 
 
 def one(driver, selector: str):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 
 import pytest
 from selenium import webdriver
@@ -15,39 +14,12 @@ from tasks.common.style import BLUE, ORANGE
 from tasks.covid.world_map import world_map
 from tests.tasks.study.test_page import COUNTRIES, LACKING, ODD, covid_run, made_up_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="neither chromium nor chromedriver is installed")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(made_up_page(), encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def opened(browser, file):
-    """The page, anew; at the end nothing may have gone wrong in it."""
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.get(file.as_uri())
-    yield browser
-    assert browser.get_log("browser") == []
 
 
 def choose(browser, name: str, value: str) -> None:
