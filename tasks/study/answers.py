@@ -10,7 +10,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from tasks.common.style import set_title
-from tasks.study import discuss_vae, figures, figures_covid, figures_vae, sweep
+from tasks.study import discuss_vae, figures_covid, figures_vae, sweep
 from tasks.study.results import Study, scores
 from tasks.study.why_covid import why
 
@@ -33,7 +33,7 @@ def answers(study: Study) -> list[Answer]:
             ("accuracy", "test_rule"), ("roc_auc", "test_rule_auc")))
         found.append(Answer(
             f"By accuracy, {accuracy} of {len(table)} networks are ahead of a rule of one line; by AUC, {auc} are.",
-            figures.scores_over_length(study.covid, "accuracy", "time"), "cells"))
+            figures_covid.scores_over_length(study.covid, "accuracy", "time"), "cells"))
     if reasons := why(study.covid):
         found.append(Answer(reasons.lookback.claim, figures_covid.auc_by_days(reasons.runs), "lookback"))
         found.append(Answer(reasons.reliability.claim, figures_covid.reliability(reasons.runs), "reliability"))

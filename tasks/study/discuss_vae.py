@@ -1,6 +1,6 @@
 """The discussion of the image study, by the rules of discuss_covid.py.
 
-Read next: figures.py, the figures of the page.
+Read next: figures.py, what the figures of the page share.
 """
 
 from __future__ import annotations

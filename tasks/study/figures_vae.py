@@ -1,6 +1,5 @@
-"""The figures that say why: what the law of collapse predicts and what was measured, over the weights of the KL term.
-
-Points are runs and lines are predictions. All are as wide as a phone, like those of figures.py.
+"""The figures of the image study: learning curves and terms by weight of the KL term; and why, from the whole sweep of
+weights: what the law of collapse predicts, where points are runs and lines are predictions.
 
 Read next: answers.py, what the page shows first.
 """
@@ -12,19 +11,76 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.common.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, canvas, set_style
+from tasks.common.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, canvas, marker, set_style
 from tasks.study import sweep
+from tasks.study.figures import HEIGHT, POINTS, WIDTH, finish, scale, source, thin
 from tasks.study.results import Run, Study, weight_name
 from tasks.vae.collapse import predict
 
-WIDTH, HEIGHT = 5.0, 3.5  # inches
+WEIGHT_COLOUR = {
+    "weight 0": VERMILION,
+    "weight 1": BLUE,
+    "weight 100": BLACK,
+    "learned": GREEN,
+    "0 to 1": SKY,
+    "weight 1, each channel by itself": PURPLE,
+}
 NOTHING = 0.3  # of the smallest weight: where weight 0 is drawn, on a logarithmic axis
+
+
+# -- the weights that are shown in pictures ---------------------------------------------------------------------------
+
+
+def elbo_by_weight(runs: list[Run]) -> Figure:
+    """The negative ELBO by epoch for each weight of the KL term; in it the weight is 1, whatever was optimised.
+
+    The first tenth of the epochs may be outside the axis, as it would flatten the rest. Needs a run.
+    """
+    figure, axes = canvas(f"Learning curves, {source(runs)}", (WIDTH, HEIGHT + 0.7))
+    drawn = []
+    for run in runs:
+        name = weight_name(run.config)
+        history = thin(run.history.set_index("epoch"), POINTS)
+        for set_name, style in (("test", "-"), ("train", (0, (2, 1.5)))):
+            axes.plot(history[f"{set_name}_negative_elbo"], color=WEIGHT_COLOUR[name], linewidth=1.4, linestyle=style,
+                      label=name if set_name == "test" else None, marker=marker(len(history)))
+            drawn.append(history[f"{set_name}_negative_elbo"])
+    axes.axhline(_constant_image(runs), color=GREY, linewidth=1.2, label="best constant image")
+    axes.plot([], [], color=GREY, linewidth=1.4, linestyle=(0, (2, 1.5)), label="dashed: training images")
+    scale(axes, pd.concat([curve.reset_index(drop=True) for curve in drawn], axis=1))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("negative ELBO (nats per image)")
+    finish(figure, axes)
+    return figure
+
+
+def terms_by_weight(runs: list[Run]) -> Figure:
+    """The two terms of the negative ELBO on the test images, a point for each weight. Needs a run.
+
+    Along the line their sum is that of the best weight; above it the sum is larger by the vertical distance.
+    """
+    figure, axes = canvas(f"The two terms of the negative ELBO, {source(runs)}", (WIDTH, HEIGHT + 0.7))
+    for run in runs:
+        name, test = weight_name(run.config), run.metrics["test"]
+        axes.plot(test["kl"], test["reconstruction"], "o", markersize=8, color=WEIGHT_COLOUR[name], alpha=0.85,
+                  label=name)
+    axes.axhline(_constant_image(runs), color=GREY, linewidth=1.2, label="best constant image")
+    axes.margins(0.1)
+    best = min(run.metrics["test"]["negative_elbo"] for run in runs)
+    axes.axline((0, best), slope=-1, color=GREY, linewidth=1.2, linestyle=(0, (5, 2)), label="same sum as the best")
+    axes.set_xlabel("KL (nats per image)")
+    axes.set_ylabel("reconstruction (nats per image)")
+    finish(figure, axes)
+    return figure
+
+
+# -- why: all weights of the sweep --------------------------------------------------------------------------------
 
 
 def terms_over_weight(study: Study) -> Figure:
     """KL and reconstruction over the weight, a point a run, on the line that was predicted before training."""
     runs, found = sweep.table(study), sweep.collapse(study)
-    figure, first = canvas(f"Predicted and measured, {_source(study)}", (WIDTH, 1.7 * HEIGHT))
+    figure, first = canvas(f"Predicted and measured, {source([_main(study)])}", (WIDTH, 1.7 * HEIGHT))
     first.remove()
     panels = figure.subplots(2, 1, sharex=True)
     line = _predicted(study, runs)
@@ -42,7 +98,7 @@ def terms_over_weight(study: Study) -> Figure:
         panels[0].annotate(f"weight 0: {free.mean():.0f} nats,\nbeyond this axis", (0.02, 0.05), fontsize=8,
                            xycoords="axes fraction").set_in_layout(False)
     panels[1].set_xlabel("weight of the KL term")
-    _legend(figure, panels[0])
+    finish(figure, panels[0])
     return figure
 
 
@@ -50,7 +106,7 @@ def rate_distortion(study: Study) -> Figure:
     """KL against reconstruction, all runs of one seed, with lines of equal negative ELBO."""
     runs = sweep.table(study)
     others = [run for run in study.vae if isinstance(run.config["kl"], str)]
-    figure, axes = canvas(f"Rate and distortion, {_source(study)}", (WIDTH, HEIGHT + 0.9))
+    figure, axes = canvas(f"Rate and distortion, {source([_main(study)])}", (WIDTH, HEIGHT + 0.9))
     line = _predicted(study, runs)
     axes.plot(line["kl"], line["reconstruction"], color=BLACK, linewidth=1.2, label="predicted before training")
     fixed = runs[(runs["seed"] == 0) & (runs["weight"] > 0)]
@@ -75,14 +131,14 @@ def rate_distortion(study: Study) -> Figure:
         axes.axline((0, elbo), slope=-1, color=GREY, linewidth=0.5, zorder=0)
     axes.set_xlabel("rate: KL (nats per image)")
     axes.set_ylabel("distortion: reconstruction (nats)")
-    _legend(figure, axes)
+    finish(figure, axes)
     return figure
 
 
 def latents_in_use(study: Study) -> Figure:
     """How many latents are in use, by axis and by principal axis of the posterior means, beside the prediction."""
     runs, found = sweep.table(study), sweep.collapse(study)
-    figure, axes = canvas(f"Latents in use, {_source(study)}", (WIDTH, HEIGHT + 0.4))
+    figure, axes = canvas(f"Latents in use, {source([_main(study)])}", (WIDTH, HEIGHT + 0.4))
     line = _predicted(study, runs)
     axes.plot(line.index, line["used"], color=BLACK, linewidth=1.4, drawstyle="steps-post",
               label="predicted: eigenvalues above the weight")
@@ -93,7 +149,7 @@ def latents_in_use(study: Study) -> Figure:
     _weights(axes, runs, found)
     axes.set_xlabel("weight of the KL term")
     axes.set_ylabel("in use (variance above 0.01)")
-    _legend(figure, axes, ncols=1)
+    finish(figure, axes, ncols=1)
     return figure
 
 
@@ -107,7 +163,7 @@ def kl_over_training(study: Study) -> Figure | None:
     chosen = [run for run in chosen if "test_kl_0" in run.history]
     if not chosen:
         return None
-    figure, first = canvas(f"KL of each latent, {_source(study)}", (WIDTH, 0.9 + 1.6 * len(chosen)))
+    figure, first = canvas(f"KL of each latent, {source([_main(study)])}", (WIDTH, 0.9 + 1.6 * len(chosen)))
     first.remove()
     for axes, run in zip(figure.subplots(len(chosen), 1, sharex=True, squeeze=False).ravel(), chosen, strict=True):
         set_style(axes)
@@ -125,7 +181,7 @@ def factor_map(study: Study) -> Figure | None:
     if not runs:
         return None
     names = _by_mean(runs)
-    figure, first = canvas(f"Which factor is in the code (R²), {_source(study)}", (WIDTH, 1.6 + 0.19 * len(names)))
+    figure, first = canvas(f"Which factor is in the code (R²), {source(runs)}", (WIDTH, 1.6 + 0.19 * len(names)))
     first.remove()
     for axes, model, words in zip(figure.subplots(1, 2, sharey=True), ("linear", "neighbours"),
                                   ("linear", "nearest neighbours"), strict=True):
@@ -147,7 +203,7 @@ def sample_quality(study: Study) -> Figure | None:
     if runs.empty:
         return None
     real = _main(study).metrics["two_sample"]
-    figure, first = canvas(f"Samples beside images, {_source(study)}", (WIDTH, 1.6 * HEIGHT))
+    figure, first = canvas(f"Samples beside images, {source([_main(study)])}", (WIDTH, 1.6 * HEIGHT))
     first.remove()
     panels = figure.subplots(2, 1, sharex=True)
     for axes, name, words in zip(panels, ("accuracy", "distance"), (
@@ -162,7 +218,7 @@ def sample_quality(study: Study) -> Figure | None:
     panels[0].axhline(50, color=GREY, linewidth=1, linestyle=(0, (4, 4)), label="guessing")
     panels[1].set_ylim(0)
     panels[1].set_xlabel("weight of the KL term")
-    _legend(figure, panels[0])
+    finish(figure, panels[0])
     return figure
 
 
@@ -171,10 +227,6 @@ def sample_quality(study: Study) -> Figure | None:
 
 def _main(study: Study) -> Run:
     return sweep.swept(study)[0]
-
-
-def _source(study: Study) -> str:
-    return _main(study).metrics["data"]["source"]
 
 
 def _predicted(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
@@ -215,5 +267,6 @@ def _by_mean(runs: list[Run]) -> list[str]:
     return list(found.sort_values(ascending=False).index)
 
 
-def _legend(figure: Figure, axes: Axes, ncols: int = 2) -> None:
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=ncols, frameon=False, fontsize=9)
+def _constant_image(runs: list[Run]) -> float:
+    """The reconstruction term of the best constant image: lowest where a model knows its channel."""
+    return min(run.metrics["test"]["constant_image"] for run in runs)

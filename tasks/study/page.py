@@ -47,7 +47,7 @@ def page(study: Study) -> str:
     )
     templates.filters.update(mean=mean, extent=extent, duration=duration, svg=figures.svg)
     return templates.get_template("page.html").render(
-        study=study, figures=figures, discuss_covid=discuss_covid, discuss_vae=discuss_vae, figures_vae=figures_vae,
+        study=study, discuss_covid=discuss_covid, discuss_vae=discuss_vae, figures_vae=figures_vae,
         sweep=sweep.table(study) if sweep.swept(study) else None,
         answers=answers(study), why_covid=why(study.covid), figures_covid=figures_covid, **gated(study),
         sequences=sequences(study.covid) if study.covid else None, explorer=explorer(study),

@@ -11,17 +11,10 @@ import pytest
 from matplotlib.colors import to_hex
 
 from tasks.covid.figures import CELL_COLOUR, SET_COLOUR
-from tasks.study.figures import (
-    POINTS,
-    WEIGHT_COLOUR,
-    curves,
-    curves_by_length,
-    elbo_by_weight,
-    scores_over_length,
-    svg,
-    terms_by_weight,
-    weight_name,
-)
+from tasks.study.figures import POINTS, svg
+from tasks.study.figures_covid import curves, curves_by_length, scores_over_length
+from tasks.study.figures_vae import WEIGHT_COLOUR, elbo_by_weight, terms_by_weight
+from tasks.study.results import weight_name
 from tests.tasks.study import made_up
 
 LENGTHS = (3, 5, 7, 9, 10, 15, 20, 30)

@@ -18,6 +18,7 @@ from data.covid import CaseCounts
 from tasks.common.progress import duration
 from tasks.covid.world_map import world_map
 from tasks.study import figures as study_figures
+from tasks.study import figures_covid, figures_vae
 from tasks.study import page as report
 from tasks.study.maps import coarse, outlines, world_maps
 from tasks.study.page import extent, mean, page
@@ -137,8 +138,10 @@ def whole() -> Parsed:
 @pytest.fixture
 def parsed(monkeypatch):
     """Parses the page of a study, without its figures, which take most of the time."""
-    for name in ("curves", "curves_by_length", "scores_over_length", "elbo_by_weight", "terms_by_weight"):
-        monkeypatch.setattr(study_figures, name, lambda *_: None)
+    for module, names in ((figures_covid, ("curves", "curves_by_length", "scores_over_length")),
+                          (figures_vae, ("elbo_by_weight", "terms_by_weight"))):
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *_: None)
     monkeypatch.setattr(study_figures, "svg", lambda figure: "<svg></svg>")
     monkeypatch.setattr(report, "answers", lambda study: [])
     return lambda **changed: Parsed(page(replace(whole_study(), **changed)))
