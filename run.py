@@ -37,7 +37,7 @@ from data import BadInput
 from tasks.common.stops import STOP_SIGNALS, Diverged, Interrupted
 
 COMMANDS = {  # the function, and the class of its options; a command imports only what it uses
-    "covid": ("tasks.covid.train:run", "tasks.covid.train:CovidOptions"),
+    "covid": ("tasks.covid.command:run", "tasks.covid.command:CovidCommand"),
     "vae": ("tasks.vae.train:run", "tasks.vae.train:VaeOptions"),
     "study": ("tasks.study.command:run", "tasks.study.jobs:StudyOptions"),
     "gradcheck": ("tasks.gradcheck:run", "tasks.gradcheck:GradcheckOptions"),

@@ -3,16 +3,14 @@
 Read from top to bottom: the options, the models, the data, the training, the run. `data/covid.py` says how the counts
 are read, `data/windows.py` how they are cut into windows and split, and `nn/sequence.py` is what learns.
 
-Read next: metrics.py, how a forecast is judged.
+Read next: command.py, which trains a network or asks a trained one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -25,17 +23,14 @@ from data import BadInput
 from data.covid import CaseCounts, load_cases
 from data.windows import Windows, correlated_countries, correlation, features, make_windows, split_windows
 from tasks.common import training
-from tasks.common.files import write_all
 from tasks.common.options import RunOptions, Seed, between, check_ranges, default_folder, identity
 from tasks.common.progress import log_to, show, warn_of_minutes
 from tasks.common.run_folder import RunFolder
-from tasks.common.tensors import unpack
 from tasks.common.training import TrainingState
 from tasks.covid.lookback import auc_by_days, sensitivity
 from tasks.covid.metrics import classification
 from tasks.covid.reliability import by_weekday, intervals, reliability
-from tasks.covid.results import as_csv, summary, tomorrow, write_results
-from tasks.covid.world_map import world_map
+from tasks.covid.results import summary, write_results
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices per cell
@@ -45,12 +40,7 @@ THREADS = 2  # each computes micro-batches of its own
 
 @dataclass(frozen=True)
 class CovidOptions(RunOptions):
-    """Will a country report more new COVID-19 cases tomorrow than today?
-
-    Learns from windows of L days in all countries.
-
-    Writes curves, metrics, probabilities and a world map.
-    """
+    """The options of a run of the sequence study."""
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrent layer."""
@@ -76,8 +66,6 @@ class CovidOptions(RunOptions):
     """Learning rate."""
     seed: Seed = 0
     """Decides the initial weights and the split."""
-    predict: Path | None = None
-    """The folder of a finished run: ask its network about the last days of the file, and train none."""
 
 
 # -- the models ---------------------------------------------------------------------------------------------------
@@ -274,7 +262,8 @@ def measure(options: CovidOptions, data: Data, model: nn.Module, history: pd.Dat
     the test set: intervals, reliability, weekdays, and how far back the model looks (see lookback.py, reliability.py).
     """
     days = data.counts.cumulative.index
-    test, p = data.test, predict(model, inputs(data.test.values))
+    probability = {name: predict(model, inputs(windows.values)) for name, windows in data.sets.items()}
+    test, p = data.test, probability["test"]
     return {
         "data": {
             "source": data.counts.source, "simulated": data.counts.simulated,
@@ -282,8 +271,7 @@ def measure(options: CovidOptions, data: Data, model: nn.Module, history: pd.Dat
             "countries": len(data.correlations), "countries_kept": len(data.kept),
             "windows": len(data.windows), "share_up": float(data.windows.label.mean()),
         },
-        **{name: classification(windows.label, predict(model, inputs(windows.values)))
-           for name, windows in data.sets.items()},
+        **{name: classification(windows.label, probability[name]) for name, windows in data.sets.items()},
         "baselines": baselines(options, data),
         "intervals": intervals(test.label, p, rule(test.values), test.day),
         "reliability": reliability(test.label, p, test.day),
@@ -301,47 +289,12 @@ def measure(options: CovidOptions, data: Data, model: nn.Module, history: pd.Dat
 def run_config(options: CovidOptions, counts: CaseCounts) -> dict:
     """What decides the numbers of a run: the options, and the data by their name and content."""
     fingerprint = hashlib.sha256(counts.cumulative.to_csv().encode()).hexdigest()
-    decides = {name: value for name, value in identity(options).items() if name != "predict"}
-    return {**decides, "source": counts.source, "data_sha256": fingerprint}
+    return {**identity(options), "source": counts.source, "data_sha256": fingerprint}
 
 
 def expected_seconds(options: CovidOptions) -> float:
     """About how long a run takes, with one thread."""
     return 3e-4 * options.epochs * GATES[options.cell] * (options.L + 5) * options.layers
-
-
-def saved(folder: Path) -> tuple[dict, nn.Module]:
-    """The options and the network of a finished run. Raises BadInput if the folder does not hold one."""
-    arrays, _ = unpack(folder / "model.safetensors")
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = Classifier(config["cell"], config["hidden"], config["layers"], np.random.default_rng(0))
-        model.load_state_dict(arrays)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"--predict: {folder} is not the folder of a run of this study ({error})") from None
-    return config, model
-
-
-def ask(options: CovidOptions, counts: CaseCounts, console: Console) -> None:
-    """Print what a saved network expects of the day after the last one, and write it as a table and a map.
-
-    Raises BadInput if there is no such network, if the file has too few days, and if the folder is in use already.
-    """
-    config, model = saved(options.predict)
-    last = counts.cumulative.index[-1]
-    out = options.out or Path("runs", f"predict-{options.predict.resolve().name}-{last:%Y-%m-%d}")
-    if out.exists() and not options.overwrite:
-        raise BadInput(f"--out: {out} exists: --overwrite replaces its files, --out DIR keeps both")
-    table = tomorrow(counts.new_cases, config["L"], forecaster(model))
-    day = last + pd.Timedelta(days=1)
-    question = f"More new cases on {day:%Y-%m-%d} than the day before?"
-    svg, _ = world_map(table, title=f"{question} {config['cell'].upper()}, L = {config['L']}, {counts.source}")
-    write_all(out, {"probabilities.csv": as_csv(table), "world_map.svg": svg})
-    log = log_to(console)
-    log(f"{question} The probability, by the network in {options.predict}, trained on {config['source']}:")
-    for row in table.sort_values("probability", ascending=False).itertuples():
-        log(f"{100 * row.probability:5.1f} %  {row.country}")
-    log(f"The table and the map are in {out}/")
 
 
 # -- the run ------------------------------------------------------------------------------------------------------
@@ -356,8 +309,6 @@ def run(options: CovidOptions, console: Console) -> dict:
     """
     log = log_to(console)
     counts = read(options, log)
-    if options.predict:
-        return ask(options, counts, console)
     data = prepare(options, counts, log)
     out = options.out or default_folder(options, f"covid-{options.cell}-L{options.L}", "cell", "L")
     with RunFolder(out, run_config(options, counts), options.resume, options.overwrite) as folder:

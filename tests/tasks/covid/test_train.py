@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 
 import nn
-from data import BadInput
-from tasks.common.tensors import pack
 from tasks.covid import train as covid
 
 SHORT = {"cell": "gru", "L": 3, "csv": "simulated", "epochs": 3, "hidden": 4}
@@ -102,42 +99,6 @@ def test_microbatches_change_nothing_but_memory(monkeypatch):
     np.testing.assert_allclose(*results, atol=1e-5)
 
 
-def test_a_saved_network_is_asked_about_another_day_and_another_file(finished, capsys):
-    config, *_ = finished
-    asked = covid.CovidOptions(predict=config.out, csv="simulated", out=Path("same"))
-    covid.run(asked, Console(width=200))
-    same = pd.read_csv("same/probabilities.csv", keep_default_na=False)
-    np.testing.assert_allclose(same["probability"], pd.read_csv(config.out / "probabilities.csv")["probability"])
-    assert "simulated" in Path("same/world_map.svg").read_text() and {path.name for path in Path("same").iterdir()} == {
-        "probabilities.csv", "world_map.svg"}
-
-    days = [f"2020-03-{day:02}" for day in range(1, 9)]
-    rows = pd.DataFrame([["Peru", *range(1, 9)], ["Chad", 1, 2, 4, 5, 9, 11, 12, 20]])
-    rows.to_csv("own.csv", index=False, header=["Country/Region", *days])
-    covid.run(covid.CovidOptions(predict=config.out, csv="own.csv", until="2020-03-06"), Console(width=200))
-    out, = Path("runs").iterdir()
-    assert out.name == "predict-run-2020-03-06" and len(pd.read_csv(out / "probabilities.csv")) == 2
-    said = capsys.readouterr().out
-    assert "More new cases on 2020-03-07 than the day before?" in said and " %  Peru" in said
-    with pytest.raises(BadInput, match="exists: --overwrite replaces"):
-        covid.run(covid.CovidOptions(predict=config.out, csv="own.csv", until="2020-03-06"), Console())
-
-
-@pytest.mark.parametrize("spoil, says", [
-    (lambda run: shutil.rmtree(run), "model.safetensors: is damaged .*No such file"),
-    (lambda run: (run / "config.json").write_text("{}"), "is not the folder of a run of this study .'cell'"),
-    (lambda run: (run / "config.json").unlink(), "is not the folder of a run of this study .*No such file"),
-    (lambda run: (run / "model.safetensors").write_bytes(pack({"a": np.zeros(3)})), "is not the folder of a run"),
-    (lambda run: (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:-1]), "is damaged"),
-])
-def test_what_is_no_run_is_not_asked(finished, spoil, says):
-    shutil.copytree(finished[0].out, "run")
-    spoil(Path("run"))
-    with pytest.raises(BadInput, match=says):
-        covid.run(covid.CovidOptions(predict=Path("run"), csv="simulated"), Console())
-    assert not Path("runs").exists()
-
-
 def test_the_data_are_part_of_what_a_run_is(tmp_path):
     """So that --resume does not go on with other data."""
     options = covid.CovidOptions(csv="simulated")
@@ -145,7 +106,7 @@ def test_the_data_are_part_of_what_a_run_is(tmp_path):
     changed = counts.cumulative.copy()
     changed.iloc[-1, 0] += 1
     one, other = (covid.run_config(options, each) for each in (counts, dataclasses.replace(counts, cumulative=changed)))
-    assert {name for name in one if one[name] != other[name]} == {"data_sha256"} and "predict" not in one
+    assert {name for name in one if one[name] != other[name]} == {"data_sha256"}
 
 
 @pytest.mark.parametrize("N", [1, 2048, 2049, 13_604, 10**6])
