@@ -136,7 +136,7 @@ class Optimizer:
         self._gather()
         self.steps += 1
         blocks = [slice(i, min(i + BLOCK, end)) for start, end in self._runs() for i in range(start, end, BLOCK)]
-        if len(blocks) < 8:
+        if len(blocks) < 8:  # done before a second thread would have started
             self._update(blocks)
         else:
             halves(self._update, (blocks[::2],), (blocks[1::2],))

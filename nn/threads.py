@@ -1,8 +1,8 @@
 """Two threads for what is large: a product by halves of its result, an optimiser's step by halves of the parameters.
 
-A BLAS has threads of its own. But they wait for each other in a loop, so that on a machine with other work they take
-three times as long as one thread would; and its results depend on how many there are, in the last bits. So a large
-training is best run with one thread of the BLAS and two of these:
+A BLAS has threads of its own. But they wait for each other in a loop, so that on a machine with other work two of them
+are slower than one; and its results depend on how many there are, in the last bits. So a large training is best run
+with one thread of the BLAS and two of these:
 
     threadpoolctl.threadpool_limits(1)
     nn.set_num_threads(2)
@@ -43,7 +43,7 @@ def halves(function: Callable, one: tuple, other: tuple) -> None:
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b, for a (n, k) and b (k, m)."""
+    """a @ b, in the dtype of both: a (n, k), b (k, m) -> (n, m) by halves of the columns, if it is large."""
     if a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] < LARGE:
         return a @ b
     y, half = np.empty((len(a), b.shape[1]), np.result_type(a, b)), b.shape[1] // 2

@@ -135,9 +135,9 @@ def is_sure(runs: list[Run]) -> Paragraph:
     n = len(runs)
     above = {name: int((low_high[:, 0] > 0).sum()) for name, low_high in ends.items()}
     below = {name: int((low_high[:, 1] < 0).sum()) for name, low_high in ends.items()}
-    claim = (f"On other test days the result would be the same: by AUC {above['roc_auc']} of {n} runs are above the "
+    claim = (f"It does not hang on a few of the test days: by AUC {above['roc_auc']} of {n} runs are surely above the "
              f"one-line rule, by accuracy {above['accuracy']}." if above["roc_auc"] > n / 2 else
-             f"With so few test days, {above['roc_auc']} of {n} runs are surely above the one-line rule by AUC.")
+             f"With so few test days, only {above['roc_auc']} of {n} runs are surely above the one-line rule by AUC.")
     return Paragraph(claim, f"This counts the runs whose 95 % interval of the difference lies above 0, when the test "
                      f"days are drawn anew, with all their windows. Surely below the rule are {below['accuracy']} runs "
                      f"by accuracy and {below['roc_auc']} by AUC. These intervals are about the days; the bars in the "
@@ -146,10 +146,10 @@ def is_sure(runs: list[Run]) -> Paragraph:
 
 def weekdays(runs: list[Run]) -> Paragraph:
     """Do rises depend on the weekday, and do the networks know it? Does the day a week before carry weight?"""
-    share, forecast = ({day: value for day, value in zip(WEEKDAYS, runs[0].metrics["weekday"][name], strict=True)
-                        if value is not None} for name in ("share", "forecast"))
+    share = {day: value for day, value in zip(WEEKDAYS, runs[0].metrics["weekday"]["share"], strict=True)
+             if value is not None}  # a weekday that the test days do not have
     forecast = {day: np.mean([run.metrics["weekday"]["forecast"][WEEKDAYS.index(day)] for run in runs])
-                for day in forecast}
+                for day in share}
     most, least = max(share, key=share.get), min(share, key=share.get)
     spread, of_forecast = share[most] - share[least], max(forecast.values()) - min(forecast.values())
     claim = ("The networks do not know the weekday." if of_forecast < spread / 2 else

@@ -134,7 +134,11 @@ def test_loss_has_no_majority_and_one_seed_no_band():
 def test_the_first_tenth_may_leave_the_axis_and_no_more():
     odd = run(epochs=20)
     odd.history.loc[:1, "train_loss"] = 50.0
-    assert curves([odd], "rnn", 7, "loss", "time").axes[0].get_ylim()[1] < 2
+    axes, = curves([odd], "rnn", 7, "loss", "time").axes
+    assert axes.get_ylim()[1] < 2 and [text.get_text() for text in axes.texts] == ["the first epochs are outside"]
+    flat = run(epochs=20)
+    flat.history[["train_loss", "test_loss"]] = 0.6
+    assert not curves([flat], "rnn", 7, "loss", "time").axes[0].texts
     odd.history.loc[2, "train_loss"] = 50.0
     assert curves([odd], "rnn", 7, "loss", "time").axes[0].get_ylim()[1] > 50
 

@@ -71,7 +71,7 @@ def test_reliability(forecast, beyond, says, explains):
 @pytest.mark.parametrize("beyond, below", [((-0.05, 0.02), 0), ((-0.05, -0.01), 1)])
 def test_intervals_by_days_are_counted(beyond, below):
     paragraph = why([run(beyond=beyond)]).intervals
-    assert "by AUC 1 of 1 runs are above the one-line rule, by accuracy 0" in paragraph.claim
+    assert "by AUC 1 of 1 runs are surely above the one-line rule, by accuracy 0" in paragraph.claim
     assert f"Surely below the rule are {below} runs by accuracy and 0 by AUC" in paragraph.rest
 
 
