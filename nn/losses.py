@@ -16,6 +16,7 @@ import numpy as np
 
 from nn.ops import abs, exp, expm1, log1p, log_softmax, maximum, mean, sigmoid, softmax, softplus, where
 from nn.tensor import Tensor, astype, log, op, sum, swapaxes
+from nn.threads import in_blocks
 
 
 def _reduce(loss, reduction):
@@ -190,13 +191,20 @@ def _probabilities(target, x, name):
 
 def _bce_with_logits(x, t):
     """log(1 + exp(-|x|)) + max(x, 0) - x t"""
+    y = np.empty(x.shape, np.result_type(x, t))
+    in_blocks(_bce_of_block, *np.atleast_1d(x, t, y))
+    return y
+
+
+def _bce_of_block(x, t, y):
     size = np.maximum(x, -x)  # |x|, in a form that a complex step can pass
-    near = np.log1p(np.exp(-size))
+    near = np.exp(-size)
+    np.log1p(near, out=near)
     with np.errstate(invalid="ignore"):
-        far = np.maximum(x, 0) - x * t
-    if np.isnan(far.sum()):  # inf - inf, at infinite logits; masks are slow, and kept for them
-        far = _times(np.where(x > 0, 1 - t, t), size)
-    return near + far
+        np.subtract(np.maximum(x, 0), x * t, out=y)
+    if np.isnan(np.add.reduce(y, None)):  # inf - inf, at infinite logits; masks are slow, and kept for them
+        y[...] = _times(np.where(x > 0, 1 - t, t), size)
+    y += near
 
 
 _bce_with_logits = op(_bce_with_logits, lambda g, y, x, t: g * (sigmoid(x) - t), lambda g, y, x, t: -g * x)

@@ -1,4 +1,4 @@
-"""Two threads for what is large: a product by halves of its result, an optimiser's step by halves of the parameters.
+"""Two threads for what is large: a product by halves of its result, everything else in blocks that stay in the cache.
 
 A BLAS has threads of its own. But they wait for each other in a loop, so that on a machine with other work two of them
 are slower than one; and its results depend on how many there are, in the last bits. So a large training is best run
@@ -8,6 +8,8 @@ with one thread of the BLAS and two of these:
     nn.set_num_threads(2)
 
 A product is always computed in two halves, also by one thread, and no sum is divided: no bit depends on the threads.
+Blocks gain more than the second thread. What takes several passes over an array, each of them through memory, takes
+one of them through memory if it is done block by block.
 
 Read next: sequence.py, which borrows memory.
 """
@@ -20,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 LARGE = 2**24  # multiplications of a product, about a third of a millisecond; below, a second thread gains nothing
+BLOCK = 2**16  # elements
 
 _second: ThreadPoolExecutor | None = None  # the thread beside the one that calls
 
@@ -49,3 +52,20 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     y, half = np.empty((len(a), b.shape[1]), np.result_type(a, b)), b.shape[1] // 2
     halves(np.matmul, (a, b[:, :half], y[:, :half]), (a, b[:, half:], y[:, half:]))
     return y
+
+
+def in_blocks(function: Callable, *arrays: np.ndarray) -> None:
+    """function(*blocks) for block after block of rows of the arrays, which have one length; several blocks are shared
+    out to the threads. The function writes its results into one of the blocks.
+    """
+    rows = max(1, BLOCK * len(arrays[0]) // max(1, arrays[0].size))
+    blocks = [slice(start, start + rows) for start in range(0, len(arrays[0]), rows)]
+
+    def run(blocks):
+        for block in blocks:
+            function(*[array[block] for array in arrays])
+
+    if len(blocks) < 4:  # done before a second thread would have started
+        run(blocks)
+    else:
+        halves(run, (blocks[::2],), (blocks[1::2],))

@@ -11,7 +11,7 @@ import pytest
 import safetensors
 
 import nn
-from nn import optim
+from nn import threads
 
 with safetensors.safe_open(Path(__file__).parents[1] / "reference" / "optimisers.safetensors", "np") as file:
     RECORDED, INFO = {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["info"])
@@ -46,7 +46,7 @@ def test_twenty_steps(name):
 @every_optimiser
 def test_blocks_change_no_bit(name, monkeypatch):
     whole = run(*start(name), range(5))
-    monkeypatch.setattr(optim, "BLOCK", 3)
+    monkeypatch.setattr(threads, "BLOCK", 3)
     for ours, expected in zip(run(*start(name), range(5)), whole, strict=True):
         assert ours.tobytes() == expected.tobytes()
 
