@@ -41,8 +41,8 @@ def _relu(x):
 
 
 def _where(a, b, condition):
-    """a where `condition` holds, b elsewhere. Where b is the number 0, the mask is applied to the bits of a, as 0 or all
-    ones: np.where takes ten times as long if it cannot foresee the mask, and as a factor it would make 0 * inf, nan.
+    """a where `condition` holds, b elsewhere. If b is the number 0, the mask is applied to the bits of a, as 0 or all
+    ones: np.where takes ten times as long where it cannot foresee the mask; and as a factor it would make 0 * inf, nan.
     """
     if type(b) is int and b == 0 and isinstance(a, np.ndarray) and a.dtype in MASKED:
         bits = MASKED[a.dtype]

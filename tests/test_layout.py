@@ -40,7 +40,7 @@ PICTURE_OF_NN = {
     "recording": set(),
     "tensor": {"backward", "recording"},
     "ops": {"tensor", "threads"},
-    "losses": {"tensor", "ops"},
+    "losses": {"tensor", "ops", "threads"},
     "module": {"tensor"},
     "draw": {"backward", "module", "tensor"},
     "cells": {"tensor", "ops", "module"},

@@ -12,35 +12,34 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.metadata
+import itertools
 import multiprocessing
 import signal
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
 from threadpoolctl import threadpool_limits
 
 import nn
 from data import BadInput
 from tasks.bench.peers import LIBRARIES
-from tasks.bench.workloads import GROWTH, WORKS, Work, floor, flops
+from tasks.bench.report import chart, growth_table, into_readme, ratio_table
+from tasks.bench.workloads import BUSY, GRID, GROWTH, WORKS, Work, floor, flops
 from tasks.common.files import as_json, write
 from tasks.common.machine import CORES, machine
 from tasks.common.progress import log_to
-from tasks.common.style import BLUE, GREEN, ORANGE, VERMILION, canvas, png
+from tasks.common.style import png
 
 PAIRS, TRIALS = 15, 3
+GRID_STEPS = 5  # of each network of the grid in a turn
 TURN_SECONDS = 0.1  # a turn takes at least this long: many steps, where a step is short
 PAUSE_SECONDS = 0.1  # before a turn: the threads of the turn before keep a core busy waiting, OpenBLAS's for 30 ms
 THREADS = [n for n in (1, 2, 4, 8, 16, 32) if n <= CORES]
@@ -56,10 +55,13 @@ class BenchOptions:
     Takes some twenty minutes. The machine should do nothing else meanwhile.
     """
 
-    only: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = ("a", "b", "c", "d", "e", "f")
-    """Parts: a, b the sequence study's step, large and small; c a large LSTM; d the VAE; e small ops; f growth."""
+    only: tuple[Literal["a", "b", "c", "d", "e", "f", "g", "h"], ...] = ("a", "b", "c", "d", "e", "f", "g", "h")
+    """Parts: a, b the sequence study's step, large and small; c a large LSTM; d the VAE; e small ops; f growth; g all
+    networks of the sequence study; h the VAE beside a process that computes."""
     out: Path = Path("runs/bench")
     """The folder of the results; those of an earlier bench are replaced."""
+    readme: bool = False
+    """Measure nothing, and put the results in that folder into README.md and its chart."""
 
 
 class Mismatch(Exception):
@@ -94,7 +96,10 @@ class Worker:
         self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), start, (setting,))
 
     def __call__(self, request: str, *args):
-        return self.pool.submit(answer, request, *args).result()
+        return self.ask(request, *args).result()
+
+    def ask(self, request: str, *args) -> Future:
+        return self.pool.submit(answer, request, *args)
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
@@ -119,7 +124,7 @@ class Server:
     """What a worker does with a library, an idiom and a number of threads."""
 
     def __init__(self, setting: Setting):
-        self.setting, self.steps = setting, None
+        self.setting, self.steps, self.grid = setting, None, []
 
     def load(self, work: Work) -> tuple[float, dict[str, np.ndarray], float] | None:
         """Loss, gradients, and the seconds of the first call with compilation; None if the library cannot do it."""
@@ -140,6 +145,19 @@ class Server:
         for _ in range(count):
             self.steps.step()
         return (time.perf_counter() - began) / count
+
+    def epoch(self, works: list[Work], count: int) -> float:
+        """Seconds of a step of each of these works, one after the other, added up: each the mean of `count` steps."""
+        library, idiom, threads = self.setting
+        if not self.grid:
+            make = ours if library == "nn" else LIBRARIES[library][1][idiom]
+            self.grid = [make(work, threads) for work in works]
+            gc.freeze()
+        total = 0.0
+        for steps in self.grid:
+            self.steps = steps
+            total += self.turn(count)
+        return total
 
     def floor(self, work: Work) -> float:
         return floor(work, self.setting.threads)
@@ -190,8 +208,12 @@ def quartiles(values: Iterable[float]) -> dict[str, float]:
     return {"median": median, "low": low, "high": high}
 
 
-def measure(work: Work, workers: dict[Setting, Callable]) -> dict:
-    """A row of bench.json. workers: those of "nn" come first. Mismatch if one computes something else."""
+def measure(work: Work, workers: dict[Setting, Callable], beside: Callable = nullcontext) -> dict:
+    """A row of bench.json. workers: those of "nn" come first. Mismatch if one computes something else.
+
+    beside      a context in which the pairs are run, while the best settings are found before it. With one, the row has
+                also the times without it, as "quiet_ms"
+    """
     loaded = {setting: answer for setting, worker in workers.items() if (answer := worker("load", work)) is not None}
     reference = next(iter(loaded.values()))
     for setting, answer in loaded.items():
@@ -206,16 +228,68 @@ def measure(work: Work, workers: dict[Setting, Callable]) -> dict:
     trials = {setting: np.median(times) for setting, times in race(turns, TRIALS).items()}
     best = {library: min((s for s in loaded if s.library == library), key=trials.get)
             for library in dict.fromkeys(setting.library for setting in loaded)}
-    times = race({library: turns[setting] for library, setting in best.items()}, PAIRS)
+    turns = {library: turns[setting] for library, setting in best.items()}
+    quiet = {} if beside is nullcontext else race(turns, PAIRS)
+    with beside():
+        times = race(turns, PAIRS)
     row = {"part": work.part, "work": work.name, "gflop": flops(work) / 1e9,
            "floor_ms": 1000 * min(workers[s]("floor", work) for s in loaded if s.library == "nn"), "libraries": {}}
     for library, setting in best.items():
         row["libraries"][library] = {
-            "setting": str(setting), "first_call_s": loaded[setting][2],
-            "ms": quartiles(1000 * t for t in times[library]),
-            "ratio": quartiles(theirs / t for theirs, t in zip(times[library], times["nn"], strict=True)),
+            "setting": str(setting), "first_call_s": loaded[setting][2], **compared(times, library),
+            **({"quiet_ms": quartiles(1000 * t for t in quiet[library])} if quiet else {}),
         }
     return row
+
+
+def compared(times: dict[str, list[float]], library: str) -> dict:
+    """The times of a library, and what they are as multiples of ours, pair by pair."""
+    pairs = zip(times[library], times["nn"], strict=True)
+    return {"ms": quartiles(1000 * t for t in times[library]),
+            "ratio": quartiles(theirs / ours for theirs, ours in pairs)}
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Meanwhile another process computes, with one thread."""
+    process = multiprocessing.get_context("spawn").Process(target=compute, daemon=True)
+    process.start()
+    try:
+        time.sleep(1)  # until it has started
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def compute() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+    x = np.ones((300, 300), np.float32)
+    while True:
+        x @ x
+
+
+def measure_grid(works: list[Work], libraries: list[str]) -> dict:
+    """A row of bench.json: an epoch of all these works, as the study does them, with a process of one thread for each
+    core. The works are dealt out to the processes in turn; the time is that of a process, on average.
+    """
+    teams = {library: [Worker(Setting(library, 0, 1)) for _ in range(CORES)] for library in libraries}
+
+    def turn(team):
+        answers = [worker.ask("epoch", works[i::CORES], GRID_STEPS) for i, worker in enumerate(team)]
+        return sum(answer.result() for answer in answers) / CORES
+
+    try:
+        times = race({library: lambda team=team: turn(team) for library, team in teams.items()}, 1 + PAIRS // 3)
+        least = sum(teams["nn"][0]("floor", work) for work in works) / CORES
+    finally:
+        for worker in itertools.chain(*teams.values()):
+            worker.close()
+    times = {library: seconds[1:] for library, seconds in times.items()}  # the first round prepares the works
+    return {"part": works[0].part, "work": f"grid of {len(works)} networks",
+            "gflop": sum(map(flops, works)) / 1e9, "floor_ms": 1000 * least, "libraries": {
+                library: {"setting": "1", **compared(times, library)} for library in libraries}}
 
 
 def growth(work: Work) -> dict:
@@ -231,74 +305,18 @@ def growth(work: Work) -> dict:
             "beyond_mb": beyond / 1e6}
 
 
-# -- what people look at ------------------------------------------------------------------------------------------
-
-
-def milliseconds(ms: float) -> str:
-    return f"{ms:.3g}" if ms < 100 else f"{ms:.0f}"
-
-
-def ratio_table(rows: list[dict]) -> Table:
-    """A line for our time, a line for each peer's, as a multiple of ours with its quartiles, and one for the floor."""
-    numbers = (Column(name, justify="right", no_wrap=True) for name in ("ms", "threads", "x ours", "quartiles"))
-    table = Table(Column("work", no_wrap=True), Column("library", no_wrap=True), *numbers, box=box.SIMPLE_HEAD,
-                  padding=(0, 1, 0, 0), title="The time of a step", title_justify="left")
-    for row in rows:
-        for library, r in row["libraries"].items():
-            threads, *idiom = r["setting"].split(", ")
-            cells = [", ".join([library, *idiom]), milliseconds(r["ms"]["median"]), threads]
-            if library != "nn":
-                cells += [f"{r['ratio']['median']:.3g}", f"{r['ratio']['low']:.2g}-{r['ratio']['high']:.2g}"]
-            table.add_row(row["work"] if library == "nn" else "", *cells)
-        share = row["floor_ms"] / row["libraries"]["nn"]["ms"]["median"]
-        table.add_row("", "(floor)", milliseconds(row["floor_ms"]), "", f"{share:.2f}", end_section=True)
-    return table
-
-
-def growth_table(rows: list[dict]) -> Table:
-    table = Table("work", *(Column(name, justify="right") for name in (
-        "ms", "ns per window and day", "data, MB", "beyond the data, MB")), title="Growth: time and peak memory")
-    for row in rows:
-        table.add_row(row["work"], milliseconds(row["ms"]["median"]), f"{row['ns_per_element']:.0f}",
-                      f"{row['data_mb']:.1f}", f"{row['beyond_mb']:.1f}")
-    return table
-
-
-def chart(rows: list[dict], where: dict) -> Figure:
-    """The ratios of all works, with their quartiles: a dot to the right of 1 is a peer that takes longer."""
-    colours = dict(zip(LIBRARIES, (VERMILION, BLUE, ORANGE, GREEN), strict=True))
-    title = f"Time of a step, peer / ours: {where['processor']}, {where['cores']} cores, {where['date']}"
-    figure, axes = canvas(title, size=(7.2, 1.6 + 0.32 * len(rows)))
-    for library, colour in colours.items():
-        found = [(i, row["libraries"][library]["ratio"]) for i, row in enumerate(rows) if library in row["libraries"]]
-        if found:
-            axes.errorbar([r["median"] for _, r in found], [i for i, _ in found], fmt="o", color=colour, label=library,
-                          xerr=np.array([(r["median"] - r["low"], r["high"] - r["median"]) for _, r in found]).T)
-    axes.axvline(1, color="black", linewidth=1.2)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]))
-    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    axes.minorticks_off()
-    axes.margins(x=0.05)
-    axes.set_yticks(range(len(rows)), [row["work"] for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("time of the peer / our time (median of pairs, and quartiles)")
-    if axes.containers:
-        figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    return figure
-
-
 # -- the command --------------------------------------------------------------------------------------------------
 
 
 def run(options: BenchOptions, console: Console) -> bool:
     """Measure, print, write. False if a library computes something else; BadInput for --out."""
     out = options.out.expanduser()  # the shell leaves the ~ of --out=~/x alone
+    log = log_to(console)
+    if options.readme:
+        log(f"The results in {out}/ are now in {' and '.join(map(str, into_readme(out)))}.")
+        return True
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out: {out} is a file, not a folder")
-    log = log_to(console)
-    works = [work for work in WORKS if work.part in options.only]
-    sizes = [work for work in GROWTH if work.part in options.only]
     settings = [Setting("nn", 0, threads) for threads in THREADS]
     for library, (module, idioms) in LIBRARIES.items():
         try:
@@ -307,21 +325,19 @@ def run(options: BenchOptions, console: Console) -> bool:
             log(f"{library} is left out: {error}")
             continue
         settings += [Setting(library, idiom, threads) for idiom in range(len(idioms)) for threads in THREADS]
-    where = machine(["numpy", *(LIBRARIES[name][0] for name in {s.library: s for s in settings} if name in LIBRARIES)])
+    libraries = list(dict.fromkeys(setting.library for setting in settings))
+    where = machine(["numpy", *(LIBRARIES[name][0] for name in libraries if name in LIBRARIES)])
     log(f"{where['processor']}, {where['cores']} cores, Python {where['python']}, "
         + ", ".join(f"{name} {version}" for name, version in where["versions"].items()))
-    rows, curve = [], []
-    workers = {setting: Worker(setting) for setting in settings} if works else {}
     try:
-        for i, work in enumerate(works, 1):
-            log(f"{i}/{len(works)}  {work.name}")
-            rows.append(measure(work, workers))
+        rows = measure_all([work for work in [*WORKS, BUSY] if work.part in options.only], settings, log)
     except Mismatch as wrong:
         log(f"WRONG  {wrong}")
         return False
-    finally:
-        for worker in workers.values():
-            worker.close()
+    if "g" in options.only:
+        log(f"grid  an epoch of {len(GRID)} networks")
+        rows.append(measure_grid(GRID, [name for name in libraries if name in ("nn", "PyTorch")]))
+    sizes, curve = [work for work in GROWTH if work.part in options.only], []
     for i, work in enumerate(sizes, 1):
         log(f"growth {i}/{len(sizes)}  {work.name}")
         curve.append(growth(work))
@@ -334,3 +350,17 @@ def run(options: BenchOptions, console: Console) -> bool:
     write(out / "bench.json", as_json(results))
     log(f"{'bench.json and bench.png are' if rows else 'bench.json is'} in {out}/")
     return True
+
+
+def measure_all(works: list[Work], settings: list[Setting], log: Callable[[str], None]) -> list[dict]:
+    """The rows of these works, each library with a process for each of its settings."""
+    workers = {setting: Worker(setting) for setting in settings} if works else {}
+    rows = []
+    try:
+        for i, work in enumerate(works, 1):
+            log(f"{i}/{len(works)}  {work.name}")
+            rows.append(measure(work, workers, busy_process if work is BUSY else nullcontext))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return rows

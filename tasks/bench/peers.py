@@ -8,7 +8,7 @@
 Each is a function of a work and a number of threads that returns the Steps, or None where the library cannot run this
 workload: JAX would fuse the chain of small ops into one kernel. A process has one number of threads for good.
 
-Read next: tasks/explain/command.py, a page that plays back-propagation.
+Read next: report.py, the tables and the chart.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import numpy as np
 
 import nn
 from tasks.common.training import TrainingState, train
-from tasks.covid.train import CELLS, Classifier, micro_batch_count, micro_batches
+from tasks.covid.train import CELLS, Classifier, CovidOptions, micro_batch_count, micro_batches
 from tasks.vae.model import VAE
 from tasks.vae.model import loss as vae_loss
 
@@ -102,6 +102,8 @@ class Autoencoder:
 
     @property
     def name(self) -> str:
+        if self.part == "h":
+            return "VAE, beside a process"
         return f"VAE, {self.width}-{self.hidden}-{self.latent}, batch {self.batch}"
 
     def model(self) -> VAE:
@@ -181,6 +183,11 @@ WORKS: list[Work] = [
     Autoencoder("d"),
     Chain("e"),
 ]
+# All networks of the sequence study with the split in time and one seed: the windows of 179 countries on 81 days, of
+# which the last 16 are the test set.
+GRID = [Recurrent("g", cell, 179 * (81 - 16 - L), L) for L in (3, 5, 7, 9, 10, 15, 20, 30) for cell in CELLS]
+EPOCHS = CovidOptions.epochs  # of each of them
+BUSY = Autoencoder("h")  # what is measured beside a process that computes
 GROWTH = [*(Recurrent("f", "lstm", N, 5) for N in (1000, 3000, 10_000, 30_000, 100_000, 300_000)),
           *(Recurrent("f", "lstm", 1000, L) for L in (3, 10, 30, 100, 200))]
 

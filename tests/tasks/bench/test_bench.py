@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
+import multiprocessing
+import time
+from concurrent.futures import Future
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
 import nn
 from data import BadInput
+from data.windows import make_windows, split_windows
 from tasks.bench import command as bench
-from tasks.bench import peers
+from tasks.bench import peers, report
 from tasks.bench import workloads as bench_works
 from tasks.bench.command import Mismatch, Setting
 from tasks.bench.workloads import Autoencoder, Chain, Recurrent
@@ -72,6 +79,88 @@ def test_each_library_runs_in_its_best_setting():
 def test_what_a_library_does_not_do_is_left_out():
     workers = {Setting("nn", 0, 1): worker([1]), Setting("JAX", 0, 1): lambda *request: None}
     assert bench.measure(Chain("e"), workers)["libraries"].keys() == {"nn"}
+
+
+def test_beside_a_process_the_quiet_times_are_kept_and_the_pairs_are_run_beside_it(monkeypatch):
+    monkeypatch.setattr(bench, "PAIRS", 3)
+    running = []
+
+    @contextlib.contextmanager
+    def beside():
+        running.append(True)
+        yield
+        running.clear()
+
+    def slower(seconds):
+        quiet = worker([seconds])
+        return lambda *request: quiet(*request) * (4 if running else 1) if request[0] == "turn" else quiet(*request)
+
+    workers = {Setting("nn", 0, 1): slower(2), Setting("Peer", 0, 1): slower(6)}
+    ours, theirs = bench.measure(Chain("e"), workers, beside)["libraries"].values()
+    assert ours["quiet_ms"]["median"] == 2000 and ours["ms"]["median"] == 8000
+    assert theirs["quiet_ms"]["median"] == 6000 and theirs["ratio"]["median"] == 3
+    assert running == []
+
+
+def test_the_process_beside_computes_and_ends():
+    with bench.busy_process():
+        busy, = (child for child in multiprocessing.active_children() if child.name.startswith("Spawn"))
+        first = cpu_seconds(busy.pid)
+        time.sleep(0.5)
+        assert cpu_seconds(busy.pid) > first
+    assert not busy.is_alive()
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11])
+
+
+def test_the_grid_is_dealt_out_and_every_network_counts_once(monkeypatch):
+    asked = []
+
+    class Fake:
+        def __init__(self, setting):
+            self.setting = setting
+
+        def ask(self, request, works, count):
+            asked.append((self.setting.library, [work.L for work in works]))
+            done = Future()
+            done.set_result(sum(work.L for work in works) * (3 if self.setting.library == "PyTorch" else 1))
+            return done
+
+        def __call__(self, request, work):
+            return 0.5
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(bench, "Worker", Fake)
+    monkeypatch.setattr(bench, "CORES", 2)
+    row = bench.measure_grid([Recurrent("g", "rnn", 70, L) for L in (1, 2, 3, 4, 5)], ["nn", "PyTorch"])
+    assert asked[:4] == [("nn", [1, 3, 5]), ("nn", [2, 4]), ("PyTorch", [1, 3, 5]), ("PyTorch", [2, 4])]
+    assert row["libraries"]["nn"]["ms"]["median"] == 7500 and row["libraries"]["PyTorch"]["ratio"]["median"] == 3
+    assert row["floor_ms"] == 1250 and row["work"] == "grid of 5 networks"
+
+
+def test_an_epoch_adds_up_the_steps_of_all_networks():
+    server = bench.Server(Setting("nn", 0, 1))
+    ticks = itertools.count()
+    works = [Recurrent("g", "rnn", 70, 2), Recurrent("g", "gru", 70, 3)]
+    server.turn = lambda count: (next(ticks), server.steps.check()[0])[0] + count
+    assert server.epoch(works, 5) == 0 + 1 + 2 * 5
+    assert len(server.grid) == 2 and server.epoch(works, 5) == 2 + 3 + 2 * 5
+
+
+def test_the_grid_is_that_of_the_study():
+    """The windows of the real file, of 82 days, as `prepare` counts them; 179 countries are kept."""
+    days = pd.date_range("2020-01-22", periods=82)
+    rng = np.random.default_rng(0)
+    new_cases = pd.DataFrame(rng.integers(0, 9, (82, 179)), days, [f"c{i}" for i in range(179)]).iloc[1:]
+    for L in (5, 30):
+        train, _ = split_windows(make_windows(new_cases, L), "time", 0)
+        assert {work.N for work in bench_works.GRID if work.L == L} == {len(train)}
+    assert len(bench_works.GRID) == 24
 
 
 # -- the same work ------------------------------------------------------------------------------------------------
@@ -249,7 +338,7 @@ def row(ratios):
 
 def test_the_chart_shows_each_ratio_at_its_work():
     rows = [row({"PyTorch": 3.0, "JAX": 2.0}), row({"PyTorch": 0.5})]
-    figure = bench.chart(rows, {"processor": "P", "cores": 2, "date": "today"})
+    figure = report.chart(rows, {"processor": "P", "cores": 2, "date": "today"})
     axes, = figure.axes
     dots = {container.get_label(): container.lines[0].get_xydata().tolist() for container in axes.containers}
     assert dots == {"PyTorch": [[3, 0], [0.5, 1]], "JAX": [[2, 0]]}
@@ -257,8 +346,63 @@ def test_the_chart_shows_each_ratio_at_its_work():
 
 def test_the_table_has_a_line_for_each_peer_and_ours_once():
     console = Console(file=io.StringIO(), width=80)
-    console.print(bench.ratio_table([row({"PyTorch": 3.0, "JAX": 2.0}), row({})]))
+    console.print(report.ratio_table([row({"PyTorch": 3.0, "JAX": 2.0}), row({})]))
     words = [line.split() for line in console.file.getvalue().splitlines()]
     ours, floor = ["a", "step", "nn", "1", "1"], ["(floor)", "1", "1.00"]
     assert [line for line in words if line][-6:] == [
         ours, ["PyTorch", "3", "1", "3", "3-3"], ["JAX", "2", "1", "2", "2-2"], floor, ours, floor]
+
+
+# -- the readme ---------------------------------------------------------------------------------------------------
+
+
+def results():
+    """A whole bench, made up: the grid takes 0.1 s an epoch here and 0.3 s there."""
+    step, beside, grid = (row({"PyTorch": 3.0}) for _ in range(3))
+    for r in beside["libraries"].values():
+        r["quiet_ms"] = {"median": r["ms"]["median"] / 2}
+    grid["libraries"]["nn"]["ms"]["median"], grid["libraries"]["PyTorch"]["ms"]["median"] = 100.0, 300.0
+    where = {"processor": "P", "cores": 2, "date": "today", "versions": {"numpy": "2.4"}}
+    rows = [dict(r, part=part) for r, part in ((step, "a"), (beside, "h"), (grid, "g"))]
+    return {"machine": where, "pairs": 15, "rows": rows, "growth": []}
+
+
+def test_one_command_puts_the_results_into_the_readme(tmp_path):
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    (folder / "bench.json").write_text(json.dumps(results()))
+    (tmp_path / "README.md").write_text(f"before\n{report.BEGIN}old\n{report.END}after\n")
+    for _ in range(2):  # the marks are still there
+        assert report.into_readme(folder, tmp_path) == [tmp_path / "README.md", tmp_path / report.CHART]
+        text = (tmp_path / "README.md").read_text()
+        machine = "2 cores of a processor P, today; numpy 2.4; medians of 15 pairs."
+        assert text.startswith(f"before\n{report.BEGIN}{machine}")
+        assert text.endswith(f"{report.END}after\n") and "old" not in text
+        assert "| | ours, ms | PyTorch | times the floor |\n|---|---|---|---|\n| a step | 1 | 3 | 1.0 |\n" in text
+        assert "all 300 epochs take: ours 30 s, PyTorch 90 s" in text and "without it: ours 2.0, PyTorch 2.0" in text
+        assert (tmp_path / report.CHART).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_readme_has_both_marks_once():
+    text = (report.ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count(report.BEGIN) == text.count(report.END) == 1 and text.index(report.BEGIN) < text.index(report.END)
+
+
+@pytest.mark.parametrize("content", [None, "{", json.dumps({"machine": {}, "rows": []}),
+                                     json.dumps(dict(results(), rows=results()["rows"][:1]))])
+def test_without_the_results_of_a_whole_bench_the_readme_stays(content, tmp_path):
+    if content is not None:
+        (tmp_path / "bench.json").write_text(content)
+    (tmp_path / "README.md").write_text(f"{report.BEGIN}old\n{report.END}")
+    with pytest.raises(BadInput, match="does not hold the bench.json of a whole bench"):
+        report.into_readme(tmp_path, tmp_path)
+    assert "old" in (tmp_path / "README.md").read_text() and not (tmp_path / ".pictures").exists()
+
+
+def test_the_command_for_the_readme_measures_nothing(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(bench, "into_readme", lambda out: seen.append(out) or [Path("README.md"), Path("chart.png")])
+    monkeypatch.setattr(bench, "measure", None)
+    console = Console(file=io.StringIO(), width=150)
+    assert bench.run(bench.BenchOptions(out=tmp_path, readme=True), console) is True
+    assert seen == [tmp_path] and "README.md and chart.png" in console.file.getvalue()
