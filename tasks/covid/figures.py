@@ -15,7 +15,20 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from data.covid import CaseCounts
-from tasks.common.style import BLUE, DASHES, GREEN, ORANGE, SET_COLOUR, canvas, fixed, marker, set_epochs
+from tasks.common.style import (
+    BLACK,
+    BLUE,
+    DASHES,
+    GREEN,
+    GREY,
+    ORANGE,
+    SET_COLOUR,
+    canvas,
+    fixed,
+    marker,
+    set_epochs,
+    set_style,
+)
 
 CELL_COLOUR = {"rnn": ORANGE, "lstm": BLUE, "gru": GREEN}
 EXCERPT = 12  # countries in the correlation map that has numbers
@@ -51,6 +64,39 @@ def loss_by_epoch(history: pd.DataFrame, *, title: str) -> Figure:
     _curves(axes, history, "loss")
     axes.set_ylabel("cross-entropy (nats per window)")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def looks_and_knows(metrics: dict, *, title: str) -> Figure:
+    """How far back the network looks, and whether its probabilities are right, both on the test set.
+
+    metrics     of a run: "lookback" and "reliability", and the one-line rule among the "baselines"
+
+    Above: ROC AUC with the last k days alone (see lookback.py). Below: what happened against what was forecast, in
+    groups of as many windows each, with intervals by resampling days (see reliability.py); right probabilities are on
+    the grey line.
+    """
+    figure, first = canvas(title, size=(7.2, 7.6))
+    first.remove()
+    above, below = figure.subplots(2, 1, height_ratios=[3, 4])
+    for axes in (above, below):
+        set_style(axes)
+    auc = [np.nan if value is None else value for value in metrics["lookback"]["auc"]]
+    above.plot(range(1, len(auc) + 1), auc, color=BLUE, marker=marker(len(auc)), linewidth=1.6, label="network")
+    above.axhline(metrics["baselines"]["rule"]["test"]["roc_auc"] or 0.5, color=BLACK, linewidth=1.2,
+                  linestyle=(0, (5, 2)), label="one-line rule, of two days")
+    above.set_xlabel("days that are kept, the last ones")
+    above.set_ylabel("test ROC AUC")
+    above.set_xticks(np.unique(np.linspace(1, len(auc), 8).round()))
+    above.legend(frameon=False, fontsize=9)
+    bins = pd.DataFrame(metrics["reliability"]["bins"])
+    below.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, label="as forecast")
+    below.plot(bins["forecast"], bins["share"], color=BLUE, marker="o", markersize=4, linewidth=1.4, label="network")
+    below.vlines(bins["forecast"], bins["low"], bins["high"], color=BLUE, linewidth=1, alpha=0.6)
+    below.axhline(metrics["reliability"]["share"], color=BLACK, linewidth=1.2, linestyle=(0, (1, 1.5)),
+                  label=f"share of all test windows, {100 * metrics['reliability']['share']:.0f} %")
+    below.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean forecast of the group", ylabel="share that had more new cases")
+    below.legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 
 

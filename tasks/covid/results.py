@@ -21,7 +21,7 @@ from tasks.common.progress import print_table
 from tasks.common.run_folder import RunFolder
 from tasks.common.style import png
 from tasks.common.tensors import pack
-from tasks.covid.figures import accuracy_by_epoch, correlation_figures, loss_by_epoch
+from tasks.covid.figures import accuracy_by_epoch, correlation_figures, looks_and_knows, loss_by_epoch
 from tasks.covid.world_map import world_map
 
 
@@ -48,6 +48,7 @@ def write_results(folder: RunFolder, options, data, forecast: Callable[[np.ndarr
         "accuracy": accuracy_by_epoch(history, title=f"Accuracy: {where}", majority=majority,
                                       rule=metrics["baselines"]["rule"]["test"]["accuracy"]),
         "loss": loss_by_epoch(history, title=f"Loss: {where}"),
+        "why": looks_and_knows(metrics, title=f"What the network looks at, and what it knows: {where}"),
         **correlation_figures(counts, data.correlations),
     }
     folder.finish({

@@ -11,6 +11,7 @@ import pandas as pd
 from tasks.study import sweep
 from tasks.study.numbers import Paragraph, nats, percent
 from tasks.study.results import Run, Study, weight_name
+from tasks.vae.factors import pixels_moved
 
 PER_CHANNEL = "weight 1, each channel by itself"
 
@@ -260,11 +261,17 @@ def why_factors(study: Study) -> Paragraph | None:
     if not runs:
         return None
     best = pd.concat([pd.DataFrame(run.metrics["factors"]).max(axis=1) for run in runs], axis=1).mean(axis=1)
-    best.index = best.index.str.replace("_", " ")
+    moved = pd.Series(pixels_moved(runs[0].metrics["data"]["size"]))[best.index]
+    best.index = moved.index = best.index.str.replace("_", " ")
     found, lost = best[best >= 0.5].sort_values(ascending=False), best[best < 0.1]
+    pixels = moved[found.index].median(), moved[lost.index].median()
+    because = ("what moves few pixels saves few nats" if pixels[0] > pixels[1] else
+               "the number of pixels alone does not decide what is held")
     return Paragraph(f"With weight 1 the code holds {len(found)} of {len(best)} factors well and has lost {len(lost)}.",
                      f"Well, with an R² of at least 0.5: {', '.join(found.index)}." if len(found) else None,
-                     f"Lost, with less than 0.1: {', '.join(lost.index)}." if len(lost) else None)
+                     f"Lost, with less than 0.1: {', '.join(lost.index)}." if len(lost) else None,
+                     f"A factor that is held moves {pixels[0]:.0f} pixels of a face in the median, and one that is "
+                     f"lost {pixels[1]:.0f}: {because}." if len(found) and len(lost) else None)
 
 
 def why_quality(study: Study, table: pd.DataFrame) -> Paragraph | None:

@@ -16,6 +16,7 @@ from tasks.study import sweep
 from tasks.study.figures import HEIGHT, POINTS, WIDTH, finish, scale, source, thin
 from tasks.study.results import Run, Study, weight_name
 from tasks.vae.collapse import predict
+from tasks.vae.factors import pixels_moved
 
 WEIGHT_COLOUR = {
     "weight 0": VERMILION,
@@ -176,11 +177,13 @@ def kl_over_training(study: Study) -> Figure | None:
 
 
 def factor_map(study: Study) -> Figure | None:
-    """R^2 of every factor on the test images by weight: by a straight line at the left, by neighbours at the right."""
+    """R^2 of every factor on the test images by weight: by a straight line at the left, by neighbours at the right; and
+    how many pixels it moves.
+    """
     runs = [run for run in sweep.swept(study) if run.config["seed"] == 0 and "factors" in run.metrics]
     if not runs:
         return None
-    names = _by_mean(runs)
+    names, moved = _by_mean(runs), pixels_moved(runs[0].metrics["data"]["size"])
     figure, first = canvas(f"Which factor is in the code (R²), {source(runs)}", (WIDTH, 1.6 + 0.19 * len(names)))
     first.remove()
     for axes, model, words in zip(figure.subplots(1, 2, sharey=True), ("linear", "neighbours"),
@@ -189,7 +192,8 @@ def factor_map(study: Study) -> Figure | None:
         image = axes.imshow(values.clip(0), cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.set_title(words, loc="left", fontsize=10)
         axes.set_xticks(range(len(runs)), [f"{run.config['kl']:g}" for run in runs], rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
+        axes.set_yticks(range(len(names)), [f"{name.replace('_', ' ')}, {moved[name]:.0f} px" for name in names],
+                        fontsize=8)
         axes.set_xlabel("weight of the KL term")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
@@ -247,7 +251,7 @@ def _place(weights: pd.Series) -> pd.Series:
 
 
 def _weights(axes: Axes, runs: pd.DataFrame, found: sweep.Collapse | None, named: bool = True) -> None:
-    """A logarithmic axis of weights, with 0 on it; and marks at lambda_1 and D / Z."""
+    """A logarithmic axis of weights, with 0 on it; and marks at 1, 100, lambda_1 and D / Z."""
     weights = sorted(runs["weight"].unique())
     axes.set_xscale("log")
     ticks = [weight for weight in (0, 0.1, 1, 10, 100) if weight in weights or weights[0] < weight < weights[-1]]
@@ -255,6 +259,8 @@ def _weights(axes: Axes, runs: pd.DataFrame, found: sweep.Collapse | None, named
                     [f"{weight:g}" for weight in ticks])
     axes.minorticks_off()
     if found:
+        for weight in (1, 100):
+            axes.axvline(weight, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
         for weight, words, side in ((found.predicted, "λ₁", "right"), (found.mean_reduction, "D / Z", "left")):
             axes.axvline(weight, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
             axes.annotate(f" {words} " * named, (weight, 0.96), xycoords=("data", "axes fraction"), fontsize=9, ha=side,

@@ -1,17 +1,22 @@
-"""Which latent factors of the drawn faces a code holds: how well each can be read off the posterior means.
+"""Which factors of the drawn faces a code holds, how well each can be read off the posterior means; and how many pixels
+each of them moves.
 
 Read next: two_sample.py, how well samples pass for images.
 """
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 
-from data.drawn_faces import FACTORS
+from data.drawn_faces import FACTORS, draw_face, draw_factors
+from data.faces import shrink
 
 CIRCLES = ("eye_hue", "clothes_hue", "background_hue")  # 0 and 1 are the same colour
 NEIGHBOURS = 10
+SEEN = 8  # of 255: a pixel that changes by less looks the same
 
 
 def targets(name: str, values: np.ndarray) -> np.ndarray:
@@ -60,3 +65,22 @@ def _nearest(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     distance = (train**2).sum(axis=1) - 2 * test @ train.T  # squared, but for what is the same for all
     count = min(NEIGHBOURS, len(train))
     return np.argpartition(distance, count - 1, axis=1)[:, :count]
+
+
+@functools.cache
+def pixels_moved(size: int, faces: int = 10) -> dict[str, float]:
+    """How many of the size x size pixels of a drawn face change, on average over some faces, if a factor takes the
+    value that it has in another face and all others stay. A pixel changes if one of its colours does by more than SEEN.
+    """
+    rows = draw_factors(2 * faces).to_dict("records")
+
+    def drawn(row):
+        return shrink(np.asarray(draw_face(row)), size)
+
+    moved = dict.fromkeys(FACTORS, 0.0)
+    for row, other in zip(rows[:faces], rows[faces:], strict=True):
+        before = drawn(row)
+        for name in FACTORS:
+            change = np.abs(drawn(row | {name: other[name]}) - before).max(axis=2)
+            moved[name] += np.count_nonzero(change > SEEN) / faces
+    return moved

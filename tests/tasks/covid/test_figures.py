@@ -16,6 +16,7 @@ from tasks.covid.figures import (
     accuracy_by_epoch,
     correlation_excerpt,
     correlation_map,
+    looks_and_knows,
     loss_by_epoch,
 )
 
@@ -114,6 +115,37 @@ def test_a_history_of_one_epoch_can_be_seen(history):
     assert {line.get_marker() for line in lines(figure).values()} == {"o"}
     left, right = figure.axes[0].get_xlim()
     assert [tick for tick in figure.axes[0].get_xticks() if left <= tick <= right] == [1]
+
+
+# what a network looks at, and what it knows
+
+
+def measured(auc=(0.5, None, 0.7)):
+    bins = [{"forecast": 0.2, "share": 0.1, "low": 0.05, "high": 0.3},
+            {"forecast": 0.8, "share": 0.6, "low": 0, "high": 1}]
+    return {"lookback": {"auc": list(auc)}, "baselines": {"rule": {"test": {"roc_auc": 0.64}}},
+            "reliability": {"bins": bins, "share": 0.42}}
+
+
+def test_what_it_looks_at_and_knows_is_what_was_measured():
+    above, below = looks_and_knows(measured(), title="t").axes
+    by_name = {line.get_label(): line for line in above.lines}
+    np.testing.assert_array_equal(by_name["network"].get_xydata(), [[1, 0.5], [2, np.nan], [3, 0.7]])
+    assert by_name["one-line rule, of two days"].get_ydata()[0] == 0.64 and above.get_xticks().tolist() == [1, 2, 3]
+    by_name = {line.get_label(): line for line in below.lines}
+    assert by_name["network"].get_xydata().tolist() == [[0.2, 0.1], [0.8, 0.6]]
+    assert by_name["share of all test windows, 42 %"].get_ydata()[0] == 0.42
+    assert by_name["as forecast"].get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert [tuple(bar[:, 1]) for bar in below.collections[0].get_segments()] == [(0.05, 0.3), (0, 1)]
+
+
+@pytest.mark.parametrize("L", [1, 200])
+def test_few_days_and_many_have_whole_days_as_ticks(L):
+    ticks = looks_and_knows(measured([0.6] * L), title="t").axes[0].get_xticks()
+    assert ticks[0] == 1 and ticks[-1] == L and len(ticks) <= 8 and (ticks == ticks.round()).all()
+
+
+# correlations
 
 
 @pytest.mark.parametrize("seed", range(6))  # the sign of the eigenvector that numpy finds changes among them

@@ -34,7 +34,7 @@ def test_a_run_writes_all_that_it_promises(finished):
     config, metrics, _ = finished
     assert sorted(path.name for path in config.out.iterdir()) == [
         "accuracy.png", "config.json", "correlation.png", "correlation_excerpt.png", "history.csv", "loss.png",
-        "metrics.json", "model.safetensors", "probabilities.csv", "world_map.svg"]
+        "metrics.json", "model.safetensors", "probabilities.csv", "why.png", "world_map.svg"]
     assert json.loads((config.out / "metrics.json").read_text()) == metrics
     history = pd.read_csv(config.out / "history.csv")
     assert list(history["epoch"]) == [1, 2, 3]

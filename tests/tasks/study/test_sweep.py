@@ -9,6 +9,7 @@ from tasks.study import discuss_vae, figures_vae, sweep
 from tasks.study.figures import svg
 from tasks.study.results import Study
 from tasks.vae.collapse import predict
+from tasks.vae.factors import pixels_moved
 from tests.tasks.study import made_up
 
 SPECTRUM = [60.0, 20.0, 5.0]
@@ -88,6 +89,14 @@ def test_factors_found_and_lost():
     assert "0 of 2" in discuss_vae.why(study(run(1, factor=0.3)))["factors"].claim
 
 
+@pytest.mark.parametrize("skin, smile, because", [(150, 3, "what moves few pixels saves few nats"),
+                                                  (3, 150, "the number of pixels alone does not decide")])
+def test_whether_what_is_lost_moves_fewer_pixels_is_decided_by_the_numbers(skin, smile, because, monkeypatch):
+    monkeypatch.setattr(discuss_vae, "pixels_moved", lambda size: {"skin": skin, "smile": smile, "tilt": 9})
+    said = discuss_vae.why(study(*LAWFUL))["factors"]
+    assert f"held moves {skin} pixels of a face in the median, and one that is lost {smile}: {because}" in said
+
+
 @pytest.mark.parametrize("accuracy, distance, claim, copies", [
     (0.9, 0.1, "of every weight from test images; least often with weight 1, 90.0 %", "at least 100.0 % as far"),
     (0.6, 0.02, "Samples with weight 1 are hardest to tell from test images: 60.0 %", "only 20.0 % as far"),
@@ -106,13 +115,15 @@ def test_the_figures_show_every_run_and_the_law():
         assert lines["measured, test images"].get_xdata()[0] < 0.3  # weight 0 has a place
         line = lines["predicted before training"]
         assert line.get_ydata()[-1] == pytest.approx({"kl": 0, "reconstruction": 100}[term])
-        assert {float(mark.get_xdata()[0]) for mark in axes.lines[2:]} == {60, 153.6}
+        assert {float(mark.get_xdata()[0]) for mark in axes.lines[2:]} == {1, 100, 60, 153.6}
     count = {line.get_label(): line.get_ydata() for line in figures_vae.latents_in_use(found).axes[0].lines}
     assert count["predicted: eigenvalues above the weight"][[0, -1]].tolist() == [3, 0]
     panels = figures_vae.kl_over_training(found).axes
     assert [axes.get_title(loc="left").split(":")[0] for axes in panels] == ["weight 1", "0 to 1", "weight 50"]
     assert all(len(axes.lines) == 2 for axes in panels)
-    shown = figures_vae.factor_map(found).axes[0].images[0].get_array()
+    factors = figures_vae.factor_map(found).axes[0]
+    shown = factors.images[0].get_array()
+    assert factors.get_yticklabels()[0].get_text() == f"skin, {pixels_moved(4)['skin']:.0f} px"
     assert shown.shape == (2, 7) and shown[0, 0] == 0.8
     labels = [line.get_label() for line in figures_vae.rate_distortion(found).axes[0].lines]
     assert {"0 to 1", "learned", "mean image, rate 0"} <= set(labels)

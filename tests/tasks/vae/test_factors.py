@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data.drawn_faces import FACTORS, draw_factors
-from tasks.vae.factors import recovered, targets
+from tasks.vae import factors as module
+from tasks.vae.factors import pixels_moved, recovered, targets
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,25 @@ def test_a_collapsed_code_holds_nothing_however_exactly_its_means_follow_a_facto
         means = {name: scale * rows[["skin", "smile"]].to_numpy() for name, rows in split.items()}
         found = recovered(means, split)
         assert least <= found["linear"]["skin"] <= most + 1e-9 and (found["neighbours"]["skin"] > 0.5) == (scale == 1)
+
+
+def test_how_many_pixels_a_factor_moves(monkeypatch):
+    """Pictures of a few squares: a factor that is not drawn moves none, and a faint one moves none that is seen."""
+    def draw(row):
+        picture = np.zeros((8, 8, 3), np.uint8)
+        picture[:4] = round(255 * row["skin"])  # half of the picture
+        picture[7, 7, 1] = round(8 * row["blush"])  # one pixel, and never by more than SEEN
+        return picture
+
+    monkeypatch.setattr(module, "draw_face", draw)
+    skin = draw_factors(8)["skin"].to_numpy()
+    share = np.mean(np.abs(np.rint(255 * skin[:4]) - np.rint(255 * skin[4:])) > module.SEEN)
+    assert 0 < share < 1
+    for size in (8, 4):
+        moved = pixels_moved.__wrapped__(size, faces=4)
+        assert moved["skin"] == share * size**2 / 2 and moved["blush"] == 0 and moved["smile"] == 0
+
+
+def test_a_hue_of_the_background_moves_more_pixels_than_a_blush():
+    moved = pixels_moved(16, faces=2)
+    assert set(moved) == set(FACTORS) and 256 >= moved["background_hue"] > 5 * moved["blush"]
