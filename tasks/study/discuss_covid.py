@@ -36,7 +36,7 @@ def discussion(study: Study) -> list[Paragraph]:
         "No run with the split in time has finished. The random split leaks, as windows overlap: training windows "
         "contain the days that test labels ask about. So nothing is concluded from it alone."]
     found = (warn_if_simulated(study.covid), *answers, effect_of_leak(table))
-    return [Paragraph(*re.split(r"(?<=[.:]) (?=[A-Z])", answer, maxsplit=1)) for answer in found if answer]
+    return [Paragraph(*re.split(r"(?<=\.) (?=[A-Z])", answer, maxsplit=1)) for answer in found if answer]
 
 
 def of_time_split(runs: list[Run], table: pd.DataFrame) -> list[str | None]:
@@ -137,8 +137,8 @@ def compare_maps(runs: list[Run]) -> str | None:
     share = calls.mean(axis=1).groupby(level=0).mean()
     called = ", ".join(f"{cell.upper()} {percent(share[cell])}" for cell in CELLS if cell in share)
     day = pd.Timestamp(asked[0].probabilities["last_day"].iloc[0]) + pd.Timedelta(days=1)
-    answer = (f"For {day:%Y-%m-%d} the maps, means over the seeds, call this share of {calls.shape[1]} countries "
-              f"ascending, on average over L: {called}. In the test windows the share of rises was "
+    answer = (f"For {day:%Y-%m-%d} the maps call {percent(share.mean())} of {calls.shape[1]} countries ascending. "
+              f"These are means over the seeds and L; by cell {called}. In the test windows the share of rises was "
               f"{percent(share_of_rises(asked[0], 'test')[0])}.")
     together = [of_cells for _, of_cells in calls.groupby(level=1) if len(of_cells) > 1]
     if not together:
@@ -233,11 +233,13 @@ def compare_cells(table: pd.DataFrame, quantity: str) -> str | None:
     means = of_seeds.mean().sort_values(ascending=False)
     apart = ", ".join(f"{cell.upper()} {score(mean, quantity)}" for cell, mean in means.items())
     if len(of_seeds) == 1:
-        return f"Test {WORDS[quantity]} by cell, the mean over L, of one seed: {apart}{baselines_of(table, quantity)}."
+        return (f"Whether the cells differ in test {WORDS[quantity]} cannot be said from one seed. The means over L "
+                f"are {apart}{baselines_of(table, quantity)}.")
     most = spread(of_seeds).max()
     differ = "differ clearly" if means.iloc[0] - means.iloc[-1] > most else "do not differ clearly"
-    return (f"In test {WORDS[quantity]}, the mean over L, the cells {differ}: {apart}{baselines_of(table, quantity)}; "
-            f"the largest spread over the seeds of one is {difference(most, quantity)}.")
+    return (f"In test {WORDS[quantity]}, the mean over L, the cells {differ}. They have {apart}"
+            f"{baselines_of(table, quantity)}; the largest spread over the seeds of one is "
+            f"{difference(most, quantity)}.")
 
 
 def effect_of_leak(table: pd.DataFrame) -> str | None:

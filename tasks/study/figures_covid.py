@@ -162,7 +162,8 @@ def sensitivity_by_lag(runs: list[Run]) -> Figure:
 
 def reliability(runs: list[Run]) -> Figure:
     """What happened against what was forecast, in groups of as many test windows each; a run of each cell, one L."""
-    figure, axes = canvas(f"Forecast and what happened, L = {runs[0].config['L']}, {source(runs)}", (WIDTH, WIDTH))
+    figure, axes = canvas(f"Forecast and what happened, L = {runs[0].config['L']}, {source(runs)}",
+                          (WIDTH, HEIGHT + 0.6))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, label="as forecast")
     for cell in CELLS:
         first = next((run for run in runs if run.config["cell"] == cell), None)
@@ -173,7 +174,6 @@ def reliability(runs: list[Run]) -> Figure:
             axes.vlines(bins["forecast"], bins["low"], bins["high"], color=CELL_COLOUR[cell], linewidth=1, alpha=0.6)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.set_aspect("equal")
     axes.set_xlabel("mean forecast of the group")
     axes.set_ylabel("share that had more new cases")
     finish(figure, axes, ncols=3)

@@ -81,7 +81,7 @@ def terms_by_weight(runs: list[Run]) -> Figure:
 def terms_over_weight(study: Study) -> Figure:
     """KL and reconstruction over the weight, a point a run, on the line that was predicted before training."""
     runs, found = sweep.table(study), sweep.collapse(study)
-    figure, first = canvas(f"Predicted and measured, {source([_main(study)])}", (WIDTH, 1.7 * HEIGHT))
+    figure, first = canvas(f"Predicted and measured, {source([_main(study)])}", (WIDTH, 1.35 * HEIGHT))
     first.remove()
     panels = figure.subplots(2, 1, sharex=True)
     line = _predicted(study, runs)

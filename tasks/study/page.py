@@ -32,7 +32,7 @@ from tasks.vae.figures import GAP
 # The rows of each grid that are shown for every weight, and the row of test images above them.
 ROWS = {
     "reconstructions": (slice(1, 2), slice(0, 1)),
-    "prior_samples": (slice(0, 2), None),
+    "prior_samples": (slice(0, 1), None),
     "posterior_samples": (slice(1, 3), slice(0, 1)),
     "interpolation": (slice(0, 2), None),
     "traversal": (slice(0, 2), None),

@@ -12,6 +12,7 @@ import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 import nn
 from data.covid import CaseCounts
@@ -48,6 +49,15 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("explorer") / "index.html"
     path.write_text(page(study()), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def opened(opened):
+    """The page, with the part that holds the explorer opened as well."""
+    opened.find_element(By.XPATH, "//summary[text()='Open the explorer']").click()
+    drawn = "const svg = document.querySelector('#explorer .bars'); return svg.viewBox.baseVal.width == svg.clientWidth"
+    WebDriverWait(opened, 10).until(lambda driver: driver.execute_script(drawn))  # anew, for the width that it has
+    return opened
 
 
 def one(driver, selector: str):

@@ -371,7 +371,7 @@ def test_weights_stand_in_order_below_the_test_images(whole):
     names = ("weight 1", "learned", "weight 1, each channel by itself")
     assert list(rows)[:4] == ["Reconstructions: test images", *(f"Reconstructions: {name}" for name in names)]
     assert list(rows.values())[:4] == [[0], [1], [11], [21]]
-    assert [rows[f"Samples from the prior: {name}"] for name in names] == [[0, 1], [10, 11], [20, 21]]
+    assert [rows[f"Samples from the prior: {name}"] for name in names] == [[0], [10], [20]]
     assert rows["Samples from posteriors: test images"] == [0]
     assert [rows[f"Samples from posteriors: {name}"] for name in names] == [[1, 2], [11, 12], [21, 22]]
     assert [rows[f"Interpolation: {name}"] for name in names] == [[0, 1], [10, 11], [20, 21]]
