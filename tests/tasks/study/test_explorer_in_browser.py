@@ -169,6 +169,7 @@ def test_a_finger_drags_a_bar_and_not_the_page(opened):
     for kind, by in (("touchStart", 0), ("touchMove", 30), ("touchMove", 60), ("touchEnd", None)):
         points = [] if by is None else [{"x": x, "y": y + by}]
         opened.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        opened.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")  # it is seen
         found.append((values(opened)[1], opened.execute_script("return scrollY")))
     opened.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
     assert found[0][0] > found[1][0] > found[2][0] == found[3][0]
