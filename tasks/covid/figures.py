@@ -141,12 +141,12 @@ def correlation_excerpt(correlation: pd.DataFrame, *, title: str, countries: lis
     values = correlation.loc[countries, countries].to_numpy()
     figure, axes = canvas(title, size=(8.4, 7.4))
     image = _heat_map(figure, axes, values)
+    # Black or white, whichever has more contrast: both have the same where sqrt(1.05 * 0.05) - 0.05 = 0.179 is the
+    # relative luminance (W3C, WCAG 2.1).
+    luminance = image.to_rgba(values)[:, :, :3] ** 2.2 @ (0.2126, 0.7152, 0.0722)
     for (row, column), r in np.ndenumerate(values):
-        # Black or white, whichever has more contrast: both have the same where sqrt(1.05 * 0.05) - 0.05 = 0.179
-        # is the relative luminance (W3C, WCAG 2.1).
-        luminance = np.power(image.to_rgba(r)[:3], 2.2) @ (0.2126, 0.7152, 0.0722)
         axes.text(column, row, fixed(r, 2), ha="center", va="center", fontsize=8.5,
-                  color="black" if luminance > 0.179 else "white")
+                  color="black" if luminance[row, column] > 0.179 else "white")
     axes.set_xticks(range(len(countries)), countries, parse_math=False,
                     rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(countries)), countries, parse_math=False)
