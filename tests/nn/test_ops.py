@@ -56,6 +56,26 @@ def test_only_fused_layers_are_checked_to_first_order_alone():
     assert {public_of(case) for case in CASES if case.twin} == FUSED
 
 
+# -- masks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.complex128, np.int64])
+@pytest.mark.parametrize("shape", [(5, 7), (0, 3), ()])
+def test_where_with_a_0_is_numpys_to_the_last_bit(dtype, shape, rng):
+    """Also of inf, nan and -0.0, in any layout, and for conditions that broadcast or are no booleans."""
+    x = (10 * rng.standard_normal(shape)).astype(dtype)
+    if x.size and x.dtype.kind == "f":
+        x.ravel()[:1] = np.inf
+    if x.size > 3 and x.dtype.kind == "f":
+        x.ravel()[1:4] = np.nan, -0.0, -np.inf
+    masks = [rng.random(shape) > 0.5, np.True_, np.False_, rng.integers(0, 3, shape)]
+    masks += [rng.random((7,)) > 0.5, [[True], [False], [True], [True], [False]]] if shape == (5, 7) else []
+    for mask in masks:
+        for array in (x, x.T[::-1].T if x.ndim == 2 else x, np.broadcast_to(x, (2, *shape))):
+            found, expected = nn.where(mask, array, 0), np.where(mask, array, 0)
+            assert found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+
+
 # -- the table's own machinery -------------------------------------------------------------------------------
 
 halved = nn.op(np.square, lambda g, y, x: g * x)

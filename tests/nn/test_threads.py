@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -88,3 +89,49 @@ def test_an_error_in_either_half_is_raised(count, wrong):
 def test_other_numbers_are_refused(count):
     with pytest.raises(ValueError, match="1 or 2 threads"):
         nn.set_num_threads(count)
+
+
+# -- blocks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("shape", [(10,), (7, 3), (1, 5), (0, 3), (3, 0), (11, 2, 2)])
+def test_blocks_cover_every_row_once(shape, count, monkeypatch):
+    monkeypatch.setattr(threads, "BLOCK", 4)
+    nn.set_num_threads(count)
+    x, y = np.arange(np.prod(shape), dtype=float).reshape(shape), np.zeros(shape)
+    sizes = []
+
+    def double(x, y):
+        sizes.append(x.size)
+        y += 2 * x
+
+    threads.in_blocks(double, x, y)
+    np.testing.assert_array_equal(y, 2 * x)
+    assert sum(sizes) == x.size and all(size <= 4 for size in sizes if size != x[:1].size)
+
+
+def test_many_blocks_are_shared_out_and_few_are_not(monkeypatch):
+    monkeypatch.setattr(threads, "BLOCK", 5)
+    nn.set_num_threads(2)
+    for rows, helpers in ((3, 1), (20, 2)):
+        seen = set()
+
+        def note(x, seen=seen):
+            seen.add(threading.current_thread())
+            time.sleep(0.001)
+
+        threads.in_blocks(note, np.zeros((rows, 5)))
+        assert len(seen) == helpers
+
+
+def test_a_loss_in_blocks_is_the_loss(rng, monkeypatch):
+    x, t = rng.normal(scale=4, size=(13, 7)), rng.random((13, 7))
+    x[2, 3], x[5, 1], x[11, 0] = np.inf, -np.inf, 400
+    t[2, 3], t[5, 1] = 1, 0
+    whole = nn.binary_cross_entropy_with_logits(x, t, "none")
+    monkeypatch.setattr(threads, "BLOCK", 10)
+    for count in (1, 2):
+        nn.set_num_threads(count)
+        np.testing.assert_allclose(nn.binary_cross_entropy_with_logits(x, t, "none"), whole, rtol=1e-14)
+    assert np.isfinite(whole).all() and whole[2, 3] == whole[5, 1] == 0 and whole[11, 0] == 400 * (1 - t[11, 0])
