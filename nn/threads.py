@@ -1,8 +1,8 @@
 """Two threads for what is large: a product by halves of its result, everything else in blocks that stay in the cache.
 
 A BLAS has threads of its own. But they wait for each other in a loop, so that on a machine with other work two of them
-are slower than one; and its results depend on how many there are, in the last bits. So a large training is best run
-with one thread of the BLAS and two of these:
+are slower than one; and its results depend on how many there are, in the last bits. So a training with large products,
+as of the autoencoder, is best run with one thread of the BLAS and two of these:
 
     threadpoolctl.threadpool_limits(1)
     nn.set_num_threads(2)

@@ -23,6 +23,7 @@ import safetensors.numpy
 
 import nn
 import run
+from tasks.common.stops import Interrupted
 from tests.children import CHECKPOINT, OUT, Child, often, results
 
 RUN = Path(__file__).parent.parent / "run.py"
@@ -124,6 +125,16 @@ def test_ctrl_c_finishes_the_step_saves_says_how_to_go_on_and_leaves_a_clean_ter
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") > 0  # the cursor is shown again
     assert text.endswith(goes_on(command)) and "\x1b" not in text[-len(goes_on(command)):]
     assert list(OUT.iterdir()) == [CHECKPOINT] and safetensors.numpy.load_file(CHECKPOINT)["optimizer.steps"] > 0
+
+
+def test_the_advice_after_ctrl_c_resumes_and_never_starts_again(monkeypatch, capsys):
+    def stop(options, console):
+        raise Interrupted("--resume")
+
+    monkeypatch.setattr(run, "parse", lambda arguments: (stop, None))
+    for given in (["--overwrite"], ["--resume"], []):
+        assert run.main(["covid", *given, "--L", "5"]) == 130
+        assert capsys.readouterr().err == goes_on(["covid", "--L", "5"])
 
 
 @pytest.mark.parametrize("module, status", [("tyro", -signal.SIGINT), ("numpy.linalg", 130)])

@@ -32,7 +32,7 @@ import nn
 from data import BadInput
 from tasks.bench.peers import LIBRARIES
 from tasks.bench.report import chart, growth_table, into_readme, ratio_table
-from tasks.bench.workloads import BUSY, GRID, GROWTH, WORKS, Work, floor, flops
+from tasks.bench.workloads import BUSY, GRID, GROWTH, WORKS, Recurrent, Work, floor, flops
 from tasks.common.files import as_json, write
 from tasks.common.machine import CORES, machine
 from tasks.common.progress import log_to
@@ -83,8 +83,10 @@ class Setting(NamedTuple):
 
 
 def ours(work: Work, threads: int):
-    """Threads over micro-batches, and over halves of what is large; none of the BLAS."""
-    threadpool_limits(1)
+    """Threads over micro-batches, and over halves of what is large: then none of the BLAS. A recurrent layer over a
+    small batch has neither, and its products leave the threads to the BLAS.
+    """
+    threadpool_limits(threads if isinstance(work, Recurrent) and work.parts == 1 else 1)
     nn.set_num_threads(threads)
     return work.ours(threads)
 
@@ -160,7 +162,8 @@ class Server:
         return total
 
     def floor(self, work: Work) -> float:
-        return floor(work, self.setting.threads)
+        with threadpool_limits(self.setting.threads if work.parts == 1 else 1):
+            return floor(work, self.setting.threads)
 
     def memory(self, work: Work) -> tuple[int, int]:
         """Bytes of the data and the model, and the most that steps take beyond them, as numpy accounts for them."""

@@ -132,4 +132,4 @@ def markdown(results: dict) -> str:
         "*The grid* is an epoch of all networks of the sequence study with one seed, with a process of one thread for "
         f"each core; all {EPOCHS} epochs take: {whole}. *Beside a process* that computes on one core, a step takes so "
         f"many times as long as without it: {beside}.", "",
-        f"![The time of each library as a multiple of ours: dots right of 1 are slower]({CHART.as_posix()})", ""])
+        f"![The time of each library as a multiple of ours]({CHART.as_posix()})", ""])

@@ -578,3 +578,27 @@ def test_ctrl_c_does_not_wait_for_the_pictures_that_are_left(monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         read(workers=1)
     assert len(asked) < 10
+
+
+def test_ctrl_c_in_the_progress_bar_does_not_wait_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(50):
+        save(plain("L", i), f"{i}.png")
+    asked = []
+
+    def slow(path: Path, size: int) -> np.ndarray:
+        asked.append(path)
+        time.sleep(0.02)
+        return np.zeros((size, size, 1), np.uint8)
+
+    def interrupted(results, words: str, *arguments, **options):
+        if words == "Decoding":
+            next(results)
+            raise KeyboardInterrupt
+        return results
+
+    monkeypatch.setattr(faces, "_read", slow)
+    monkeypatch.setattr(faces, "track", interrupted)
+    monkeypatch.setattr(faces.Console, "is_terminal", True)
+    with pytest.raises(KeyboardInterrupt):
+        read(workers=1)
+    assert len(asked) < 10

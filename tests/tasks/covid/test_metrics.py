@@ -41,3 +41,8 @@ def test_float32_probabilities_are_scored_in_double_precision():
     probability = np.array([0.1, 0.8, 0.3], np.float32)
     found = classification(np.array([0, 1, 1]), probability)
     assert found["brier"] == pytest.approx(((probability.astype(float) - [0, 1, 1]) ** 2).mean(), abs=1e-15)
+
+
+def test_one_half_is_no_rise():
+    found = classification(np.array([0, 0, 1]), np.full(3, 0.5))
+    assert found["confusion"] == [[2, 0], [1, 0]] and found["accuracy"] == pytest.approx(2 / 3)

@@ -86,3 +86,9 @@ def test_right_forecasts_are_reliable_and_shifted_ones_are_not(rng):
 def test_by_weekday():
     found = by_weekday(np.array([1, 0, 1]), np.array([0.2, 0.4, 0.9]), np.array([0, 0, 6]))
     assert found == {"share": [0.5, *[None] * 5, 1.0], "forecast": [pytest.approx(0.3), *[None] * 5, 0.9]}
+
+
+def test_one_half_is_no_rise_in_the_intervals():
+    label, day = np.array([0, 0, 1, 0]), np.array([1, 2, 1, 2])
+    found = intervals(label, np.full(4, 0.5), np.zeros(4), day)
+    assert found["accuracy_beyond_rule"] == [0, 0]  # both say "no rise" every time

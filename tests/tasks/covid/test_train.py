@@ -147,6 +147,15 @@ def test_the_training_curve_is_what_each_step_saw_before_it(monkeypatch):
     assert state.history[-1]["train_accuracy"] != ((p > 0.5) == label).mean()
 
 
+def test_a_probability_of_one_half_is_no_rise_in_the_curves():
+    data = prepare(covid.CovidOptions(L=3, csv="simulated", hidden=4), lambda line: None)
+    model = covid.build(covid.CovidOptions(L=3, hidden=4)).model
+    for p in model.parameters():
+        p.data[...] = 0
+    found = covid.evaluation(model, data.test)({"loss": 0.5, "accuracy": 0.5})
+    assert found["test_accuracy"] == (data.test.label == 0).mean()
+
+
 def test_the_random_split_says_that_it_leaks():
     lines = []
     prepare(covid.CovidOptions(csv="simulated", split="random"), lines.append)

@@ -377,6 +377,10 @@ def test_weights_stand_in_order_below_the_test_images(whole):
     assert [rows[f"Interpolation: {name}"] for name in names] == [[0, 1], [10, 11], [20, 21]]
 
 
+def test_a_probability_of_exactly_one_half_is_no_rise():
+    assert report.sequences([covid_run(probabilities=(0.7, 0.2, 0.6, 0.9, 0.5))])["ups"] == 3
+
+
 def test_a_model_of_one_latent_has_one_row():
     run = vae_run()
     run.pictures["traversal"] = grid(1, 9, 0)
