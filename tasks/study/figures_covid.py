@@ -156,7 +156,7 @@ def sensitivity_by_lag(runs: list[Run]) -> Figure:
     axes.set_xlabel("days before the last one")
     axes.set_ylabel("mean |d logit / d x[t]|")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(figure, axes, ncols=3)
+    finish(figure, axes, ncols=2)
     return figure
 
 

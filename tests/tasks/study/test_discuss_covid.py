@@ -282,4 +282,6 @@ def test_world_maps_are_counted_and_compared():
 def test_world_maps_are_means_over_the_seeds():
     said = discussion.compare_maps([run(seed=seed, calls=calls) for seed, calls in enumerate(("10", "10", "01"))])
     assert "GRU 50.0 %" in said and "agree" not in said
+    halves = discussion.compare_maps([run(seed=seed, calls=calls) for seed, calls in enumerate(("10", "01"))])
+    assert "call 0.0 % of 2 countries ascending" in halves  # one half is no rise
     assert discussion.compare_maps([run()]) is None
