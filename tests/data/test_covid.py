@@ -307,6 +307,15 @@ def test_a_total_of_all_is_left_out_and_others_are_told() -> None:
     assert covid.read_cases(CASES / "plain.csv").notes == ("Days used: 2020-01-22 to 2020-03-01.",)
 
 
+@pytest.mark.parametrize("order", ["both Spain Chad Peru Fiji", "Spain both Chad Peru Fiji",
+                                   "Spain Chad Peru both Fiji", "Chad Peru Spain Fiji both"])
+def test_a_total_of_neighbours_is_told_wherever_it_stands(order: str) -> None:
+    counts = {"Spain": [7, 19], "Chad": [1, 5], "Peru": [2, 9], "Fiji": [40, 90], "both": [3, 14]}
+    parts = pd.DataFrame({name: counts[name] for name in order.split()})
+    cumulative, notes = covid.without_totals(parts)
+    assert cumulative is parts and notes == ["both equals the sum of the rows Chad to Peru and was kept."]
+
+
 def test_cells_after_the_last_day_are_not_looked_at() -> None:
     counts = covid.load_cases(CASES / "mini_late.csv")
     assert equal(counts, expected("mini_late.csv").iloc[:4])

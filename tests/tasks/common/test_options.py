@@ -24,6 +24,7 @@ def test_the_folders_name_holds_what_is_not_at_its_default():
     (CovidOptions(threshold=2.0), "--threshold: 2.0 is outside -1..0.9999"),
     (VaeOptions(kl=-0.5), "--kl: -0.5 is outside 0..1000000"),
     (VaeOptions(epochs=0), "--epochs: 0 is outside"),
+    (CovidOptions(seed=2**32), "--seed: 4294967296 is outside 0..4294967295"),
 ])
 def test_an_option_out_of_its_range_is_refused_by_name(options, says):
     with pytest.raises(BadInput, match=says):

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+import nn
 from data import BadInput
 from tasks.common.run_folder import RunFolder
 from tasks.common.stops import Diverged, Interrupted
-from tasks.common.training import train
+from tasks.common.training import TrainingState, train
 from tests.tasks.common.problem import problem
 
 
@@ -253,3 +254,23 @@ def test_a_run_can_be_followed_in_any_thread(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         threaded, _ = pool.submit(fit, RunFolder(tmp_path / "b", {"x": 1}), 3).result()
     assert all(np.array_equal(threaded[name], straight[name]) for name in straight)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
+    """Whole, and of the same options: as after an edit of the code."""
+    with pytest.raises(Interrupted):
+        fit(RunFolder(tmp_path, {"x": 1}), 5, stop_after=3)
+    model = nn.Linear(3, 1)
+    other = TrainingState(model, nn.Adam(model.parameters()), np.random.default_rng(0))
+    with pytest.raises(BadInput, match="checkpoint.safetensors: does not fit .*: --overwrite starts again"):
+        RunFolder(tmp_path, {"x": 1}, resume=True).restore(other)
+
+
+@pytest.mark.parametrize("every, saves", [(1e4, 1), (0.0, 11)])
+def test_the_state_is_saved_every_so_many_seconds_and_at_the_end(tmp_path, monkeypatch, every, saves):
+    seen = []
+    monkeypatch.setattr(RunFolder, "save", lambda self, state: seen.append(len(state.history)))
+    state, batch, loss = problem()
+    with RunFolder(tmp_path, {}) as folder:
+        folder.follow(train(state, lambda epoch: [batch], loss, None, 5), state, every)
+    assert len(seen) == saves and seen[-1] == 5

@@ -53,7 +53,7 @@ def test_records_number_the_epochs_and_evaluate_in_eval_mode():
     assert modes == [False] * 3 and state.model.training
     assert counted == [{"rows": 100 + 8}, {"rows": 16}, {"rows": 16}] and state.counts == {}
     assert state.optimizer.steps == 5
-    assert all(record["loss"] == 1.5 and record["seconds"] > 0 for record in yielded if record)
+    assert all(record["loss"] == 1.5 and 0 < record["seconds"] < 10 for record in yielded if record)
 
 
 @pytest.mark.parametrize("where, says", [
