@@ -8,8 +8,8 @@ as of the autoencoder, is best run with one thread of the BLAS and two of these:
     nn.set_num_threads(2)
 
 A product is always computed in two halves, also by one thread, and no sum is divided: no bit depends on the threads.
-Blocks gain more than the second thread. What takes several passes over an array, each of them through memory, takes
-one of them through memory if it is done block by block.
+Blocks gain something with one thread, too: what takes several passes over a large array goes through memory once, and
+not in each of them.
 
 Read next: sequence.py, which borrows memory.
 """
@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 LARGE = 2**24  # multiplications of a product, about a third of a millisecond; below, a second thread gains nothing
-BLOCK = 2**16  # elements
+BLOCK = 2**16  # elements; of smaller blocks there are so many that the threads wait for Python's lock
 
 _second: ThreadPoolExecutor | None = None  # the thread beside the one that calls
 

@@ -275,7 +275,8 @@ def compute() -> None:
 
 def measure_grid(works: list[Work], libraries: list[str]) -> dict:
     """A row of bench.json: an epoch of all these works, as the study does them, with a process of one thread for each
-    core. The works are dealt out to the processes in turn; the time is that of a process, on average.
+    core. The works are dealt out to the processes in turn; the time is that of a process, on average. Mismatch if a
+    library computes something else.
     """
     teams = {library: [Worker(Setting(library, 0, 1)) for _ in range(CORES)] for library in libraries}
 
@@ -284,6 +285,10 @@ def measure_grid(works: list[Work], libraries: list[str]) -> dict:
         return sum(answer.result() for answer in answers) / CORES
 
     try:
+        for work in works:
+            ours, *theirs = (team[0]("load", work)[:2] for team in teams.values())
+            for library, answer in zip(libraries[1:], theirs, strict=True):
+                compare(work, library, ours, answer)
         times = race({library: lambda team=team: turn(team) for library, team in teams.items()}, 1 + PAIRS // 3)
         least = sum(teams["nn"][0]("floor", work) for work in works) / CORES
     finally:
@@ -334,12 +339,12 @@ def run(options: BenchOptions, console: Console) -> bool:
         + ", ".join(f"{name} {version}" for name, version in where["versions"].items()))
     try:
         rows = measure_all([work for work in [*WORKS, BUSY] if work.part in options.only], settings, log)
+        if "g" in options.only:
+            log(f"grid  an epoch of {len(GRID)} networks")
+            rows.append(measure_grid(GRID, [name for name in libraries if name in ("nn", "PyTorch")]))
     except Mismatch as wrong:
         log(f"WRONG  {wrong}")
         return False
-    if "g" in options.only:
-        log(f"grid  an epoch of {len(GRID)} networks")
-        rows.append(measure_grid(GRID, [name for name in libraries if name in ("nn", "PyTorch")]))
     sizes, curve = [work for work in GROWTH if work.part in options.only], []
     for i, work in enumerate(sizes, 1):
         log(f"growth {i}/{len(sizes)}  {work.name}")

@@ -117,7 +117,7 @@ def cpu_seconds(pid):
 
 
 def test_the_grid_is_dealt_out_and_every_network_counts_once(monkeypatch):
-    asked = []
+    asked, wrong = [], "none"
 
     class Fake:
         def __init__(self, setting):
@@ -130,6 +130,8 @@ def test_the_grid_is_dealt_out_and_every_network_counts_once(monkeypatch):
             return done
 
         def __call__(self, request, work):
+            if request == "load":
+                return work.L, {"w": np.full(3, self.setting.library != wrong, np.float32)}, 0.1
             return 0.5
 
         def close(self):
@@ -141,6 +143,9 @@ def test_the_grid_is_dealt_out_and_every_network_counts_once(monkeypatch):
     assert asked[:4] == [("nn", [1, 3, 5]), ("nn", [2, 4]), ("PyTorch", [1, 3, 5]), ("PyTorch", [2, 4])]
     assert row["libraries"]["nn"]["ms"]["median"] == 7500 and row["libraries"]["PyTorch"]["ratio"]["median"] == 3
     assert row["floor_ms"] == 1250 and row["work"] == "grid of 5 networks"
+    wrong = "PyTorch"
+    with pytest.raises(Mismatch, match="the gradient of w in PyTorch differs"):
+        bench.measure_grid([Recurrent("g", "rnn", 70, 2)], ["nn", "PyTorch"])
 
 
 def test_an_epoch_adds_up_the_steps_of_all_networks():
