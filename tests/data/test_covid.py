@@ -316,6 +316,19 @@ def test_a_total_of_neighbours_is_told_wherever_it_stands(order: str) -> None:
     assert cumulative is parts and notes == ["both equals the sum of the rows Chad to Peru and was kept."]
 
 
+def test_a_country_with_the_counts_of_another_is_not_the_sum_of_it_and_of_zeros() -> None:
+    parts = pd.DataFrame({"Chad": [0, 0], "Peru": [2, 9], "Fiji": [40, 90], "Togo": [2, 9]})
+    assert covid.without_totals(parts)[1] == []
+
+
+def test_a_file_that_begins_on_the_default_last_day_is_used_whole() -> None:
+    days = ",".join(f"4/{day}/20" for day in range(12, 31))
+    counts = ",".join(map(str, range(19)))
+    rows = "".join(f",{name},0,0,{counts}\n" for name in ("Chad", "Peru"))
+    Path("late.csv").write_text(f"Province/State,Country/Region,Lat,Long,{days}\n{rows}")
+    assert len(covid.load_cases("late.csv", until=covid.LAST_DAY).cumulative) == 19
+
+
 def test_cells_after_the_last_day_are_not_looked_at() -> None:
     counts = covid.load_cases(CASES / "mini_late.csv")
     assert equal(counts, expected("mini_late.csv").iloc[:4])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nn
+from tasks.common import training
 from tasks.common.stops import Diverged
 from tasks.common.training import train
 from tests.tasks.common.problem import problem
@@ -99,3 +100,11 @@ def test_a_number_that_goes_wrong_in_the_evaluation_stops_training_too():
     numbers = iter([{"kl": 1.0}, {"kl": math.inf}])
     with pytest.raises(Diverged, match="epoch 2: every step was finite, but kl is inf"):
         list(train(state, lambda epoch: [batch], loss, lambda counts: next(numbers), epochs=5))
+
+
+def test_the_seconds_of_an_epoch_are_those_of_its_steps(monkeypatch):
+    state, batch, loss = problem()
+    ticks = iter(range(1000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(ticks))  # a step takes one tick
+    list(train(state, lambda epoch: [batch] * epoch, loss, lambda counts: {"clock": next(ticks)}, 3))
+    assert [record["seconds"] for record in state.history] == [1, 2, 3]
