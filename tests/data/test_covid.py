@@ -321,6 +321,18 @@ def test_a_country_with_the_counts_of_another_is_not_the_sum_of_it_and_of_zeros(
     assert covid.without_totals(parts)[1] == []
 
 
+def test_of_two_countries_with_the_same_counts_none_is_the_total() -> None:
+    assert covid.without_totals(pd.DataFrame({"Chad": [2, 9], "Peru": [2, 9]}))[1] == []
+
+
+def test_two_days_are_enough_and_one_is_not() -> None:
+    Path("two.csv").write_text("Country,2020-02-01,2020-02-02\nChad,1,4\nPeru,2,9\n")
+    assert covid.load_cases("two.csv", until=None).cumulative.to_numpy().tolist() == [[1, 2], [4, 9]]
+    Path("one.csv").write_text("Country,2020-02-01\nChad,1\nPeru,2\n")
+    with pytest.raises(BadInput, match="two columns of dates"):
+        covid.load_cases("one.csv", until=None)
+
+
 def test_a_file_that_begins_on_the_default_last_day_is_used_whole() -> None:
     days = ",".join(f"4/{day}/20" for day in range(12, 31))
     counts = ",".join(map(str, range(19)))

@@ -214,6 +214,14 @@ def test_a_known_checksum_is_demanded_of_the_download(server: Server) -> None:
     assert "\n" not in str(error.value) and files("bad") == set()
 
 
+def test_a_cached_file_is_read_without_a_lock(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a folder that cannot be written to."""
+    fetch(server.url, "cache", "cases.csv")
+    monkeypatch.setattr(download, "locked", None)
+    assert fetch(server.url, "cache", "cases.csv").read_bytes() == BODY
+    assert fetch(server.url, "cache", "cases.csv", known_hash=SHA256).read_bytes() == BODY
+
+
 def test_a_cached_file_that_has_changed_is_refused(server: Server) -> None:
     path = fetch(server.url, "cache", "cases.csv")
     path.write_bytes(BODY[:-1])

@@ -274,3 +274,10 @@ def test_the_state_is_saved_every_so_many_seconds_and_at_the_end(tmp_path, monke
     with RunFolder(tmp_path, {}) as folder:
         folder.follow(train(state, lambda epoch: [batch], loss, None, 5), state, every)
     assert len(seen) == saves and seen[-1] == 5
+
+
+def test_a_folder_that_another_process_has_used_since_is_refused(tmp_path):
+    ours = RunFolder(tmp_path / "run", {"x": 1})  # free when it is first looked at
+    fit(RunFolder(tmp_path / "run", {"x": 2}), 2)
+    with pytest.raises(BadInput, match="holds an unfinished run"), ours:
+        pass
