@@ -145,7 +145,7 @@ def correlation_excerpt(correlation: pd.DataFrame, *, title: str, countries: lis
     # relative luminance (W3C, WCAG 2.1).
     luminance = image.to_rgba(values)[:, :, :3] ** 2.2 @ (0.2126, 0.7152, 0.0722)
     for (row, column), r in np.ndenumerate(values):
-        axes.text(column, row, fixed(r, 2), ha="center", va="center", fontsize=8.5,
+        axes.text(column, row, fixed(r, 2), ha="center", va="center", fontsize=8.5, in_layout=False,
                   color="black" if luminance[row, column] > 0.179 else "white")
     axes.set_xticks(range(len(countries)), countries, parse_math=False,
                     rotation=45, ha="right", rotation_mode="anchor")
