@@ -7,6 +7,7 @@ Read next: train.py, where the model is trained.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,18 +135,30 @@ def kl_of_latents(mean: np.ndarray, log_var: np.ndarray) -> np.ndarray:
 
 @nn.no_grad()
 def terms(model: VAE, layout: Layout, pixels: np.ndarray, chunk: int = 500) -> dict[str, float]:
-    """The negative ELBO and its two terms, in nats per image, from one sample of each posterior; and the mean squared
-    error. The weight of the KL term is 1, whatever was optimised. The noise is the same at every call.
+    """The negative ELBO and its two terms, in nats per image, from one sample of each posterior. The weight of the KL
+    term is 1, whatever was optimised. The noise is the same at every call.
 
     pixels (n, size, size, C); `chunk` images at a time
     """
-    rng, sums = np.random.default_rng(0), np.zeros(3)
+    sums = np.zeros(2)
+    for x, logits, mean, log_var in decoded(model, layout, pixels, chunk):
+        sums += (nn.binary_cross_entropy_with_logits(logits, x, "sum").item(),
+                 nn.gaussian_kl(mean, log_var, "sum").item())
+    reconstruction, kl = (sums / len(pixels)).tolist()
+    return {"negative_elbo": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
+
+
+@nn.no_grad()
+def squared_error(model: VAE, layout: Layout, pixels: np.ndarray, chunk: int = 500) -> float:
+    """The mean squared error of the numbers of images, (n, size, size, C), from the same samples as in `terms`."""
+    total = sum(nn.mse_loss(nn.sigmoid(logits), x, "sum").item()
+                for x, logits, *_ in decoded(model, layout, pixels, chunk))
+    return total / (len(pixels) * layout.rows * layout.width)
+
+
+def decoded(model: VAE, layout: Layout, pixels: np.ndarray, chunk: int) -> Iterator[tuple]:
+    """For so many images at a time: their rows, and what the model returns for them."""
+    rng = np.random.default_rng(0)
     for i in range(0, len(pixels), chunk):
         x = layout.to_rows(pixels[i:i + chunk])
-        logits, mean, log_var = model(nn.Tensor(x), rng)
-        sums += (nn.binary_cross_entropy_with_logits(logits, x, "sum").item(),
-                 nn.gaussian_kl(mean, log_var, "sum").item(),
-                 nn.mse_loss(nn.sigmoid(logits), x, "sum").item())
-    reconstruction, kl, squared = (sums / len(pixels)).tolist()
-    return {"negative_elbo": reconstruction + kl, "reconstruction": reconstruction, "kl": kl,
-            "squared_error": squared / (layout.rows * layout.width)}
+        yield x, *model(nn.Tensor(x), rng)

@@ -22,7 +22,7 @@ from tasks.common.tensors import pack
 from tasks.vae.collapse import eigenvalues, predict
 from tasks.vae.figures import Grid, elbo_by_epoch, image_grid, kl_by_latent
 from tasks.vae.latent_explorer import Shown, faces_page
-from tasks.vae.model import TERMS, VAE, Layout, kl_of_latents, terms
+from tasks.vae.model import TERMS, VAE, Layout, kl_of_latents, squared_error, terms
 
 # -- what is measured ---------------------------------------------------------------------------------------------
 
@@ -72,7 +72,8 @@ def measure(model: VAE, layout: Layout, data, options, history: pd.DataFrame) ->
     results["test"]["importance_weighted"] = importance_weighted(
         model, layout, choose(data.test, min(1000, len(data.test))))
     if options.kl == "learned":
-        results["learned"] = calibrated(measured, layout)
+        errors = {name: squared_error(model, layout, pixels) for name, pixels in data.sets.items()}
+        results["learned"] = calibrated(errors, {name: terms["kl"] for name, terms in measured.items()}, layout)
     spectrum, weight = eigenvalues(layout, data.train, model.latent), 1.0 if options.kl == "anneal" else options.kl
     predicted = None
     if weight != "learned" and weight > 0:
@@ -122,18 +123,18 @@ def importance_weighted(model: VAE, layout: Layout, pixels: np.ndarray, samples:
     return total / len(pixels)
 
 
-def calibrated(measured: dict[str, dict], layout) -> dict:
+def calibrated(errors: dict[str, float], kl: dict[str, float], layout) -> dict:
     """The value of the learned weight: sigma^2, the mean squared error of the training images. See `model.loss`.
 
+    errors, kl      of each set: the mean squared error of its numbers, and its KL term, nats per image
     sigma       standard deviation of the Gaussian decoder; pixels are from 0 to 1
     kl_weight   sigma^2, the weight of the KL term relative to half the squared error
     train, test     negative ELBO with that decoder, nats per image; p is a density, so it can be negative
     """
-    variance, dimensions = measured["train"]["squared_error"], layout.rows * layout.width
+    variance, dimensions = errors["train"], layout.rows * layout.width
 
     def negative_elbo(name):
-        error = measured[name]["squared_error"] / variance
-        return dimensions / 2 * (math.log(2 * math.pi * variance) + error) + measured[name]["kl"]
+        return dimensions / 2 * (math.log(2 * math.pi * variance) + errors[name] / variance) + kl[name]
 
     return {"sigma": math.sqrt(variance), "kl_weight": variance, "train": negative_elbo("train"),
             "test": negative_elbo("test")}
