@@ -15,7 +15,7 @@ from collections import deque
 
 import numpy as np
 
-SMALL = 2**17  # bytes; below, the allocator itself keeps the memory, and a fresh array costs less than the shelf
+SMALL = 2**15  # bytes; below, the allocator itself keeps the memory, and a fresh array costs less than the shelf
 _shelf: deque[np.ndarray] = deque(maxlen=16)
 
 
