@@ -32,6 +32,12 @@ SMALL = [Recurrent("a", "rnn", 70, 3), Recurrent("a", "lstm", 70, 3), Recurrent(
 every_work = pytest.mark.parametrize("work", SMALL, ids=lambda work: work.name)
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """What is measured here is made up, or of no interest."""
+    monkeypatch.setattr(bench, "PAUSE_SECONDS", 0)
+
+
 # -- taking turns -------------------------------------------------------------------------------------------------
 
 
