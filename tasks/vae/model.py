@@ -157,7 +157,9 @@ def squared_error(model: VAE, layout: Layout, pixels: np.ndarray, chunk: int = 5
 
 
 def decoded(model: VAE, layout: Layout, pixels: np.ndarray, chunk: int) -> Iterator[tuple]:
-    """For so many images at a time: their rows, and what the model returns for them."""
+    """For `chunk` images at a time of (n, size, size, C): their rows (m, D), and what the model returns for them, the
+    logits (m, D), mean and log-variance (m, Z), from one sample of each posterior. The noise is always the same.
+    """
     rng = np.random.default_rng(0)
     for i in range(0, len(pixels), chunk):
         x = layout.to_rows(pixels[i:i + chunk])

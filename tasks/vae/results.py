@@ -73,7 +73,7 @@ def measure(model: VAE, layout: Layout, data, options, history: pd.DataFrame) ->
         model, layout, choose(data.test, min(1000, len(data.test))))
     if options.kl == "learned":
         errors = {name: squared_error(model, layout, pixels) for name, pixels in data.sets.items()}
-        results["learned"] = calibrated(errors, {name: terms["kl"] for name, terms in measured.items()}, layout)
+        results["learned"] = calibrated(errors, {name: found["kl"] for name, found in measured.items()}, layout)
     spectrum, weight = eigenvalues(layout, data.train, model.latent), 1.0 if options.kl == "anneal" else options.kl
     predicted = None
     if weight != "learned" and weight > 0:

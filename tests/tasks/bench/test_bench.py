@@ -22,7 +22,8 @@ from data.windows import make_windows, split_windows
 from tasks.bench import command as bench
 from tasks.bench import peers, report
 from tasks.bench import workloads as bench_works
-from tasks.bench.command import Mismatch, Setting
+from tasks.bench.command import Mismatch
+from tasks.bench.server import Server, Setting
 from tasks.bench.workloads import Autoencoder, Chain, Recurrent
 from tasks.covid.train import MICRO_BATCH
 
@@ -155,7 +156,7 @@ def test_the_grid_is_dealt_out_and_every_network_counts_once(monkeypatch):
 
 
 def test_an_epoch_adds_up_the_steps_of_all_networks():
-    server = bench.Server(Setting("nn", 0, 1))
+    server = Server(Setting("nn", 0, 1))
     ticks = itertools.count()
     works = [Recurrent("g", "rnn", 70, 2), Recurrent("g", "gru", 70, 3)]
     server.turn = lambda count: (next(ticks), server.steps.check()[0])[0] + count

@@ -377,6 +377,12 @@ def test_weights_stand_in_order_below_the_test_images(whole):
     assert [rows[f"Interpolation: {name}"] for name in names] == [[0, 1], [10, 11], [20, 21]]
 
 
+@pytest.mark.parametrize("splits, times", [(["time"], 0), (["random"], 1), (["time", "random"], 1)])
+def test_wherever_the_scores_of_the_random_split_stand_it_is_said_that_it_leaks(parsed, splits, times):
+    found = parsed(covid=[covid_run(split=split) for split in splits], vae=[])
+    assert found.text.count("this is no measure of how") == times
+
+
 def test_a_probability_of_exactly_one_half_is_no_rise():
     assert report.sequences([covid_run(probabilities=(0.7, 0.2, 0.6, 0.9, 0.5))])["ups"] == 3
 
